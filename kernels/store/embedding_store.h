@@ -1,0 +1,119 @@
+// EmbeddingStore: where embedding rows live, seen from a worker. One hot call
+// (Exchange) and a few administrative ones.
+//
+// Implementations: Shard (in this process), ShardClient (over gRPC); and three
+// that wrap others: ShardedStore (fan-out over shards), RetryingStore
+// (sequence numbers, deadline, backoff), FaultInjectionStore (tests). The
+// cache knows this interface alone; the gRPC service wraps any of them. One
+// contract suite (testing/store_contract.h) runs against all.
+//
+// Thread-safety: every method may be called from any thread at any time.
+
+#ifndef HET_TF_KERNELS_STORE_EMBEDDING_STORE_H_
+#define HET_TF_KERNELS_STORE_EMBEDDING_STORE_H_
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "kernels/base/span.h"
+#include "kernels/base/status.h"
+#include "kernels/base/types.h"
+#include "kernels/store/exchange.h"
+#include "kernels/store/table_spec.h"
+
+namespace het {
+
+struct TableStats {
+  std::string name;
+  std::size_t dimension = 0;
+  std::string optimizer;
+  std::int64_t rows = 0;          // rows that have been pushed to
+  std::int64_t memory_bytes = 0;  // rows, slots, clocks and index
+};
+
+// Bytes on the wire by kind, one direction. In a process all are 0.
+struct TrafficBytes {
+  std::int64_t ids = 0;
+  std::int64_t clocks = 0;
+  std::int64_t rows = 0;
+  std::int64_t gradients = 0;
+  std::int64_t framing = 0;  // tags, lengths, headers: all the rest
+
+  std::int64_t total() const {
+    return ids + clocks + rows + gradients + framing;
+  }
+  TrafficBytes& operator+=(const TrafficBytes& other) {
+    ids += other.ids;
+    clocks += other.clocks;
+    rows += other.rows;
+    gradients += other.gradients;
+    framing += other.framing;
+    return *this;
+  }
+};
+
+struct Traffic {
+  std::int64_t exchanges = 0;  // messages, repeated ones included
+  TrafficBytes sent;
+  TrafficBytes received;
+
+  Traffic& operator+=(const Traffic& other) {
+    exchanges += other.exchanges;
+    sent += other.sent;
+    received += other.received;
+    return *this;
+  }
+};
+
+struct ShardStats {
+  std::string address;  // empty for a shard in this process
+  Incarnation incarnation = 0;
+  double uptime_seconds = 0;
+  std::int64_t workers = 0;             // worker incarnations seen
+  std::int64_t exchanges = 0;           // applied
+  std::int64_t repeated_exchanges = 0;  // recognised and not applied again
+  Traffic traffic;                      // as the shard counts it
+  std::vector<TableStats> tables;       // by name
+};
+
+class EmbeddingStore {
+ public:
+  // Called exactly once, on any thread, possibly before Exchange returns and
+  // with no lock of the store held. When the status is not OK the reply is
+  // empty.
+  using ExchangeDone = std::function<void(Status, ExchangeReply)>;
+
+  virtual ~EmbeddingStore() = default;
+
+  // Starts one exchange; never blocks on the network. The request and the
+  // arrays it views stay alive and unchanged until `done` is called. A request
+  // that breaks a rule (unknown table, arrays of unequal length, negative
+  // clock, duplicate push id, ...) is refused whole: nothing of it is applied.
+  virtual void Exchange(const ExchangeRequest& request, ExchangeDone done) = 0;
+
+  // Creates the table, or confirms that it exists with this very spec. Blocks.
+  virtual Status CreateTable(const TableSpec& spec) = 0;
+
+  // Overwrites rows from outside of training: values become `rows` (ids.size()
+  // x dimension), slots those of a new row, and the clock moves so far that
+  // every copy made before fails validation at `staleness`
+  // (ClockAfterAssign). Blocks.
+  virtual Status Assign(TableId table, Staleness staleness,
+                        Span<const RowId> ids, Span<const float> rows) = 0;
+
+  // One entry per shard. Blocks.
+  virtual Result<std::vector<ShardStats>> Stats() = 0;
+
+  // What this object itself has put on the wire and taken from it.
+  virtual Traffic traffic() const = 0;
+};
+
+// Runs one exchange and waits for it; for tools and tests.
+Result<ExchangeReply> ExchangeAndWait(EmbeddingStore& store,
+                                      const ExchangeRequest& request);
+
+}  // namespace het
+
+#endif  // HET_TF_KERNELS_STORE_EMBEDDING_STORE_H_

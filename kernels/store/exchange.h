@@ -1,0 +1,86 @@
+// ExchangeRequest and ExchangeReply: the one hot call of the project. A single
+// exchange pushes gradients, validates cached rows and fetches others, for any
+// number of tables.
+//
+// Both are values. The request's arrays are views: whoever starts an exchange
+// keeps them alive and unchanged until it has the reply. A reply owns the
+// memory its rows point into (`buffers`), so that rows are never copied
+// between the shard and the cache.
+
+#ifndef HET_TF_KERNELS_STORE_EXCHANGE_H_
+#define HET_TF_KERNELS_STORE_EXCHANGE_H_
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "kernels/base/span.h"
+#include "kernels/base/types.h"
+
+namespace het {
+
+// Says whose exchange this is, so that a repeated one is recognised. Filled in
+// by RetryingStore, checked by Shard; everyone else passes it on.
+struct ExchangeHeader {
+  Incarnation worker = 0;
+  // The shard incarnation the worker's entries come from. A shard refuses an
+  // exchange meant for another incarnation with FAILED_PRECONDITION.
+  Incarnation shard = 0;
+  // 1, 2, 3, ... per (worker, shard). A shard applies one worker's exchanges
+  // in this order; for a repeated one it skips the pushes and redoes the read.
+  std::uint64_t sequence = 0;
+};
+
+// One table's part of an exchange. Pushes are applied first, then the reads
+// are answered, so a fetch sees the pushes it travels with.
+struct TableExchange {
+  TableId table = 0;
+
+  // Row i gets gradient push_gradients[i * dimension ...], applied as one step
+  // with push_learning_rates[i]; its clock becomes max(c_g, push_clocks[i]).
+  // Ids are distinct.
+  Span<const RowId> push_ids;
+  Span<const Clock> push_clocks;
+  Span<const float> push_learning_rates;
+  Span<const float> push_gradients;  // push_ids.size() x dimension
+
+  // Cached copies with their clocks c_c, to be checked against `staleness`.
+  Staleness staleness = 0;
+  Span<const RowId> validate_ids;
+  Span<const Clock> validate_clocks;
+
+  Span<const RowId> fetch_ids;
+
+  bool empty() const {
+    return push_ids.empty() && validate_ids.empty() && fetch_ids.empty();
+  }
+};
+
+struct ExchangeRequest {
+  ExchangeHeader header;
+  std::vector<TableExchange> tables;  // each table at most once
+};
+
+// A row as the shard had it when it answered.
+struct RowView {
+  const float* values = nullptr;  // dimension floats, alive with the reply
+  Clock clock = 0;                // c_g
+  float step_scale = 1.0f;        // Optimizer::StepScale of the row
+};
+
+struct TableReply {
+  // Position by position as in validate_ids; `values == nullptr` means that
+  // the copy may be used (`clock` and `step_scale` are then meaningless).
+  std::vector<RowView> validated;
+  // Position by position as in fetch_ids.
+  std::vector<RowView> fetched;
+};
+
+struct ExchangeReply {
+  std::vector<TableReply> tables;  // as in the request
+  std::vector<std::shared_ptr<const void>> buffers;
+};
+
+}  // namespace het
+
+#endif  // HET_TF_KERNELS_STORE_EXCHANGE_H_
