@@ -1,0 +1,211 @@
+# het_tf: `make demo` and `make test` do everything, set-up included.
+#
+#   make demo [DATA=train.txt WORKERS=2 SHARDS=2 DIM=16 STEPS=... STALENESS=... CACHE=...]
+#   make test          C++ unit tests, then the Python tests
+#   make setup         packages, virtual environment, native libraries, Horovod
+#   make build         the op library and the shard server
+#   make unit          the C++ unit tests alone
+#   make asan | tsan   the TensorFlow-free core's tests under a sanitizer
+#   make thread-safety clang's lock analysis
+#   make lint          ruff, mypy
+#   make wheel         a wheel in dist/
+#   make clean         removes what was built in this checkout
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+JOBS ?= 2
+MAKEFLAGS += --no-builtin-rules
+
+# --- environment ------------------------------------------------------------
+
+VENV := .venv
+BASE_PYTHON ?= $(shell for p in python3.12 python3.11 python3; do command -v $$p >/dev/null && \
+  $$p -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' 2>/dev/null && echo $$p && break; done)
+# The interpreter whose TensorFlow the op library is built for.
+PYTHON ?= $(VENV)/bin/python
+BUILD := build
+REQUIREMENTS := tools/setup/requirements.txt
+SETUP_STAMP := $(VENV)/setup.$(shell cat $(REQUIREMENTS) tools/setup/*.sh | sha256sum | cut -c1-16)
+
+.PHONY: help setup build unit pytest test demo asan tsan thread-safety lint wheel clean
+help:
+	@sed -n '2,14s/^# \{0,1\}//p' Makefile
+
+setup: $(SETUP_STAMP)
+$(SETUP_STAMP):
+	@BASE_PYTHON="$(BASE_PYTHON)" VENV="$(VENV)" REQUIREMENTS="$(REQUIREMENTS)" tools/setup/environment.sh
+	@touch $@
+
+# --- rooms ------------------------------------------------------------------
+
+CORE_ROOMS := base consistency optimizer initializer store shard cache testing
+sources = $(filter-out %_test.cc %_main.cc,$(sort $(wildcard kernels/$(1)/*.cc)))
+tests = $(sort $(wildcard kernels/$(1)/*_test.cc))
+
+CORE_SOURCES := $(foreach room,$(CORE_ROOMS),$(call sources,$(room)))
+RPC_SOURCES := $(call sources,rpc)
+OPS_SOURCES := $(call sources,ops)
+CORE_TESTS := $(foreach room,$(CORE_ROOMS),$(call tests,$(room)))
+RPC_TESTS := $(call tests,rpc)
+PROTO_OBJECTS := $(BUILD)/gen/protos/shard.pb.o $(BUILD)/gen/protos/shard.grpc.pb.o
+
+# Baseline x86-64, so that one wheel runs everywhere; no contraction of a*b+c,
+# so that every build computes the same bits.
+OPTIMIZE ?= -O3
+CXX_COMMON := -std=c++17 -g1 -fPIC -fvisibility=hidden -fvisibility-inlines-hidden \
+  -ffp-contract=off -Wall -Wextra -Werror -I. -MMD -MP
+CXXFLAGS_release := $(OPTIMIZE) $(CXX_COMMON)
+CXXFLAGS_asan := -O1 $(CXX_COMMON) -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+CXXFLAGS_tsan := -O1 $(CXX_COMMON) -fsanitize=thread -fno-omit-frame-pointer
+GTEST := /usr/src/googletest/googletest
+GTEST_INCLUDE := -isystem $(GTEST)/include
+
+# rules_for CONFIG: objects, the core archive, googletest and the test binaries.
+define rules_for
+$(BUILD)/$(1)/%.o: %.cc
+	@mkdir -p $$(@D)
+	@echo "  c++   [$(1)] $$<"
+	@$(CXX) $$(CXXFLAGS_$(1)) $(GTEST_INCLUDE) -I$(BUILD)/gen -c $$< -o $$@
+$(BUILD)/$(1)/libgtest.a: $(GTEST)/src/gtest-all.cc
+	@mkdir -p $$(@D)
+	@echo "  c++   [$(1)] googletest"
+	@$(CXX) $$(filter-out -Werror -MMD -MP,$$(CXXFLAGS_$(1))) $(GTEST_INCLUDE) -I$(GTEST) -c $$< -o $$(@D)/gtest-all.o
+	@$(CXX) $$(filter-out -Werror -MMD -MP,$$(CXXFLAGS_$(1))) $(GTEST_INCLUDE) -I$(GTEST) -c $(GTEST)/src/gtest_main.cc -o $$(@D)/gtest_main.o
+	@ar rcs $$@ $$(@D)/gtest-all.o $$(@D)/gtest_main.o
+$(BUILD)/$(1)/libhet_core.a: $$(CORE_SOURCES:%.cc=$(BUILD)/$(1)/%.o)
+	@rm -f $$@
+	@ar rcs $$@ $$^
+$$(CORE_TESTS:%.cc=$(BUILD)/$(1)/%): $(BUILD)/$(1)/%: $(BUILD)/$(1)/%.o $(BUILD)/$(1)/libhet_core.a $(BUILD)/$(1)/libgtest.a
+	@echo "  link  [$(1)] $$(@F)"
+	@$(CXX) $$(CXXFLAGS_$(1)) $$< -o $$@ -Wl,--start-group $(BUILD)/$(1)/libhet_core.a $(BUILD)/$(1)/libgtest.a -Wl,--end-group -lpthread
+$$(RPC_SOURCES:%.cc=$(BUILD)/$(1)/%.o) $$(RPC_TESTS:%.cc=$(BUILD)/$(1)/%.o) $(BUILD)/$(1)/kernels/rpc/shard_server_main.o: | $(PROTO_OBJECTS)
+$$(RPC_TESTS:%.cc=$(BUILD)/$(1)/%): $(BUILD)/$(1)/%: $(BUILD)/$(1)/%.o $$(RPC_SOURCES:%.cc=$(BUILD)/$(1)/%.o) $(PROTO_OBJECTS) $(BUILD)/$(1)/libhet_core.a $(BUILD)/$(1)/libgtest.a
+	@echo "  link  [$(1)] $$(@F)"
+	@$(CXX) $$(CXXFLAGS_$(1)) $$(filter %.o,$$^) -o $$@ -Wl,--start-group $(BUILD)/$(1)/libhet_core.a $(BUILD)/$(1)/libgtest.a -Wl,--end-group $$$$(pkg-config --libs grpc++ protobuf) -lpthread
+-include $$(shell find $(BUILD)/$(1) -name '*.d' 2>/dev/null)
+endef
+$(foreach config,release asan tsan,$(eval $(call rules_for,$(config))))
+
+# --- the wire ---------------------------------------------------------------
+
+$(BUILD)/gen/protos/shard.pb.cc: protos/shard.proto
+	@mkdir -p $(BUILD)/gen
+	@echo "  protoc $<"
+	@protoc --cpp_out=$(BUILD)/gen --grpc_out=$(BUILD)/gen --plugin=protoc-gen-grpc=$$(command -v grpc_cpp_plugin) $<
+$(BUILD)/gen/protos/shard.grpc.pb.cc: $(BUILD)/gen/protos/shard.pb.cc
+$(PROTO_OBJECTS): %.o: %.cc
+	@echo "  c++   $<"
+	@$(CXX) -std=c++17 -O2 -fPIC -fvisibility=hidden -fvisibility-inlines-hidden -I$(BUILD)/gen -c $< -o $@
+
+# --- what is shipped --------------------------------------------------------
+
+NATIVE_DIR := het_tf/_native
+OP_LIBRARY := $(NATIVE_DIR)/het_tf_ops.so
+SHARD_SERVER := $(NATIVE_DIR)/het-tf-shard
+TF_FLAGS := $(BUILD)/tensorflow.mk
+-include $(TF_FLAGS)
+
+$(TF_FLAGS): tools/setup/tensorflow_flags.py tools/setup/native_libraries.sh | $(if $(filter $(VENV)/%,$(PYTHON)),$(SETUP_STAMP))
+	@mkdir -p $(@D)
+	@$(PYTHON) tools/setup/tensorflow_flags.py >$@.tmp
+	@native=$$(tools/setup/native_libraries.sh | tail -n 1) && echo "NATIVE_LIBRARIES := $$native/lib" >>$@.tmp
+	@mv $@.tmp $@
+
+# Debian's own static libraries are position-independent, but for the three that
+# NATIVE_LIBRARIES replaces; all of it stays hidden inside what is linked here.
+STATIC_RPC = -L$(NATIVE_LIBRARIES) -Wl,-Bstatic -Wl,--start-group \
+  $(shell pkg-config --static --libs grpc++ protobuf | tr ' ' '\n' | grep -E '^-l' | grep -vE '^-l(dl|rt|atomic|pthread|m)$$' | sort -u) \
+  -Wl,--end-group -Wl,-Bdynamic
+RELEASE_RPC := $(RPC_SOURCES:%.cc=$(BUILD)/release/%.o) $(PROTO_OBJECTS) $(BUILD)/release/libhet_core.a
+
+$(BUILD)/ops/%.o: %.cc $(TF_FLAGS)
+	@mkdir -p $(@D)
+	@echo "  c++   [ops] $<"
+	@$(CXX) -O2 $(CXX_COMMON) -Wno-unused-parameter -DNDEBUG $(TF_CFLAGS) -c $< -o $@
+-include $(shell find $(BUILD)/ops -name '*.d' 2>/dev/null)
+
+$(OP_LIBRARY): $(OPS_SOURCES:%.cc=$(BUILD)/ops/%.o) $(RELEASE_RPC) $(TF_FLAGS)
+	@mkdir -p $(@D)
+	@echo "  link  $@"
+	@$(CXX) -shared $(filter %.o,$^) $(BUILD)/release/libhet_core.a -o $@.tmp $(STATIC_RPC) $(TF_LDFLAGS) -ldl -lrt -lpthread \
+	  -Wl,--exclude-libs,ALL -Wl,-Bsymbolic -Wl,-z,defs -Wl,--gc-sections -Wl,-s
+	@mv $@.tmp $@
+
+$(SHARD_SERVER): $(BUILD)/release/kernels/rpc/shard_server_main.o $(RELEASE_RPC) $(TF_FLAGS)
+	@mkdir -p $(@D)
+	@echo "  link  $@"
+	@$(CXX) $(filter %.o,$^) $(BUILD)/release/libhet_core.a -o $@.tmp $(STATIC_RPC) -static-libstdc++ -static-libgcc \
+	  -ldl -lrt -lpthread -Wl,--gc-sections -Wl,-s
+	@mv $@.tmp $@
+
+PYTHON_PROTO := het_tf/_proto/shard_pb2.py
+$(PYTHON_PROTO): protos/shard.proto
+	@mkdir -p $(@D)
+	@protoc -Iprotos --python_out=$(@D) $<
+	@touch $(@D)/__init__.py
+
+build: setup
+	@$(MAKE) --no-print-directory -j$(JOBS) native
+.PHONY: native
+native: $(OP_LIBRARY) $(SHARD_SERVER) $(PYTHON_PROTO)
+
+# --- tests ------------------------------------------------------------------
+
+# run_tests CONFIG, TESTS: each in its own process, bounded in time.
+define run_tests
+	@failed=0; passed=0; for t in $(2:%.cc=$(BUILD)/$(1)/%); do \
+	  if timeout 120 $$t --gtest_brief=1 >$$t.log 2>&1; then passed=$$((passed + 1)); echo "  pass  [$(1)] $$(basename $$t)"; \
+	  else failed=$$((failed + 1)); cat $$t.log; echo "  FAIL  [$(1)] $$t"; fi; done; \
+	  echo "C++ [$(1)]: $$passed passed, $$failed failed"; [ $$failed -eq 0 ]
+endef
+
+.PHONY: unit-binaries asan-binaries tsan-binaries
+unit-binaries: $(CORE_TESTS:%.cc=$(BUILD)/release/%) $(RPC_TESTS:%.cc=$(BUILD)/release/%)
+asan-binaries: $(CORE_TESTS:%.cc=$(BUILD)/asan/%) $(RPC_TESTS:%.cc=$(BUILD)/asan/%)
+tsan-binaries: $(CORE_TESTS:%.cc=$(BUILD)/tsan/%)
+
+unit: setup
+	@$(MAKE) --no-print-directory -j$(JOBS) unit-binaries
+	$(call run_tests,release,$(CORE_TESTS) $(RPC_TESTS))
+asan: setup
+	@$(MAKE) --no-print-directory -j$(JOBS) asan-binaries
+	$(call run_tests,asan,$(CORE_TESTS) $(RPC_TESTS))
+# Debian's gRPC is not instrumented: the rpc room is left out.
+tsan: setup
+	@$(MAKE) --no-print-directory -j$(JOBS) tsan-binaries
+	$(call run_tests,tsan,$(CORE_TESTS))
+thread-safety: setup
+	@for f in $(CORE_SOURCES); do clang++-14 -std=c++17 -fsyntax-only -I. $(GTEST_INCLUDE) -Wthread-safety -Werror $$f || exit 1; done
+	@echo "thread-safety: $(words $(CORE_SOURCES)) files clean"
+
+pytest: build
+	@$(PYTHON) -m pytest tests $(PYTEST_ARGS)
+
+# The closing line is pytest's.
+test: build
+	@$(MAKE) --no-print-directory unit
+	@$(MAKE) --no-print-directory pytest
+
+# --- the demo ---------------------------------------------------------------
+
+demo: build
+	@$(PYTHON) -m models.demo $(if $(DATA),--data '$(DATA)') $(if $(WORKERS),--workers $(WORKERS)) \
+	  $(if $(SHARDS),--shards $(SHARDS)) $(if $(DIM),--dimension $(DIM)) $(if $(STEPS),--steps $(STEPS)) \
+	  $(if $(STALENESS),--staleness $(STALENESS)) $(if $(CACHE),--cache $(CACHE))
+
+# --- Python -----------------------------------------------------------------
+
+lint: setup
+	@$(PYTHON) -m ruff check het_tf models tests tools setup.py
+	@$(PYTHON) -m mypy het_tf models
+
+wheel: build
+	@$(PYTHON) -m pip wheel --no-deps --no-build-isolation -w dist .
+
+clean:
+	rm -rf $(BUILD) $(NATIVE_DIR) het_tf/_proto dist
+
+.PHONY: print-libraries
+print-libraries:
+	@$(foreach room,$(CORE_ROOMS) rpc ops,echo "$(room): $(call sources,$(room))"; echo "$(room)_tests: $(call tests,$(room))";)
