@@ -24,7 +24,7 @@ class Span {
   Span(const std::vector<Value>& values)  // NOLINT: implicit by design
       : data_(values.data()), size_(values.size()) {}
   template <typename U = T, typename = std::enable_if_t<std::is_const_v<U>>>
-  constexpr Span(Span<Value> other)  // NOLINT: implicit by design
+  constexpr Span(Span<std::remove_const_t<U>> other)  // NOLINT: as above
       : data_(other.data()), size_(other.size()) {}
 
   constexpr T* data() const { return data_; }

@@ -88,9 +88,11 @@ class EmbeddingStore {
   virtual ~EmbeddingStore() = default;
 
   // Starts one exchange; never blocks on the network. The request and the
-  // arrays it views stay alive and unchanged until `done` is called. A request
+  // arrays it views stay alive and unchanged until `done` is called, and the
+  // store does not touch them afterwards. A store that waits for somebody else
+  // does so within a deadline of its own: `done` always comes. A request
   // that breaks a rule (unknown table, arrays of unequal length, negative
-  // clock, duplicate push id, ...) is refused whole: nothing of it is applied.
+  // clock, ...) is refused whole: nothing of it is applied.
   virtual void Exchange(const ExchangeRequest& request, ExchangeDone done) = 0;
 
   // Creates the table, or confirms that it exists with this very spec. Blocks.

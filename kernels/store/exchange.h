@@ -38,7 +38,7 @@ struct TableExchange {
 
   // Row i gets gradient push_gradients[i * dimension ...], applied as one step
   // with push_learning_rates[i]; its clock becomes max(c_g, push_clocks[i]).
-  // Ids are distinct.
+  // An id given twice takes two steps, in order.
   Span<const RowId> push_ids;
   Span<const Clock> push_clocks;
   Span<const float> push_learning_rates;

@@ -1,0 +1,177 @@
+#include "kernels/shard/shard.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "kernels/base/incarnation.h"
+#include "kernels/store/check_request.h"
+
+namespace het {
+namespace {
+
+Status UnknownTable(TableId id) {
+  return NotFound("the shard has no table with id ", id,
+                  ": create it before using it");
+}
+
+std::string Hex(Incarnation incarnation) {
+  constexpr char kDigits[] = "0123456789abcdef";
+  std::string hex;
+  for (int shift = 60; shift >= 0; shift -= 4) {
+    hex += kDigits[(incarnation >> shift) & 15];
+  }
+  return hex;
+}
+
+}  // namespace
+
+Shard::Shard() : Shard(Options()) {}
+
+Shard::Shard(const Options& options)
+    : incarnation_(options.incarnation != 0 ? options.incarnation
+                                            : DrawIncarnation()),
+      window_(options.window),
+      started_(std::chrono::steady_clock::now()) {}
+
+void Shard::Exchange(const ExchangeRequest& request, ExchangeDone done) {
+  const ExchangeHeader& header = request.header;
+  if (header.worker == 0 || header.sequence == 0) {
+    done(InvalidArgument("an exchange needs a worker incarnation and a sequence "
+                         "number from 1 on, got worker ",
+                         Hex(header.worker), ", sequence ", header.sequence),
+         {});
+    return;
+  }
+  if (header.shard != incarnation_) {
+    done(FailedPrecondition(
+             "the shard has been restarted (incarnation ", Hex(incarnation_),
+             ", the worker knows ", Hex(header.shard),
+             "): the rows and updates it held are gone, and training cannot go "
+             "on as if nothing had happened; restart the job"),
+         {});
+    return;
+  }
+  // The turn keeps `request` by reference: it is alive until `done`.
+  auto shared_done = std::make_shared<ExchangeDone>(std::move(done));
+  FindWorker(header.worker)
+      ->Submit(header.sequence,
+               {[this, &request, shared_done](bool repeated) {
+                  Result<ExchangeReply> reply = Execute(request, repeated);
+                  if (reply.ok()) {
+                    (*shared_done)(OkStatus(), std::move(reply).Take());
+                  } else {
+                    (*shared_done)(reply.status(), {});
+                  }
+                },
+                [shared_done](Status status) {
+                  (*shared_done)(std::move(status), {});
+                }});
+}
+
+Result<ExchangeReply> Shard::Execute(const ExchangeRequest& request,
+                                     bool repeated) {
+  // Everything is checked before anything is applied.
+  std::vector<std::shared_ptr<Table>> tables;
+  tables.reserve(request.tables.size());
+  for (const TableExchange& exchange : request.tables) {
+    tables.push_back(FindTable(exchange.table));
+    if (tables.back() == nullptr) return UnknownTable(exchange.table);
+    HET_RETURN_IF_ERROR(CheckTableExchange(exchange, tables.back()->spec()));
+  }
+  ++(repeated ? repeated_ : exchanges_);
+
+  ExchangeReply reply;
+  reply.tables.resize(request.tables.size());
+  for (std::size_t t = 0; t < tables.size(); ++t) {
+    const TableExchange& exchange = request.tables[t];
+    Table& table = *tables[t];
+    if (!repeated) {
+      table.Push(exchange.push_ids, exchange.push_clocks,
+                 exchange.push_learning_rates, exchange.push_gradients);
+    }
+    const std::size_t fetched = exchange.fetch_ids.size();
+    const std::size_t validated = exchange.validate_ids.size();
+    if (fetched + validated == 0) continue;
+    // Uninitialised on purpose: rows of valid copies are never written.
+    std::shared_ptr<float[]> values(
+        new float[(fetched + validated) * table.spec().dimension]);
+    TableReply& answer = reply.tables[t];
+    answer.fetched.resize(fetched);
+    table.Fetch(exchange.fetch_ids, values.get(), answer.fetched.data());
+    answer.validated.resize(validated);
+    table.FetchStale(exchange.validate_ids, exchange.validate_clocks,
+                     exchange.staleness,
+                     values.get() + fetched * table.spec().dimension,
+                     answer.validated.data());
+    reply.buffers.push_back(std::move(values));
+  }
+  return reply;
+}
+
+Status Shard::CreateTable(const TableSpec& spec) {
+  const std::shared_ptr<Table> existing = FindTable(spec.id());
+  if (existing != nullptr) return CheckSameSpec(existing->spec(), spec);
+  Result<std::unique_ptr<Table>> table = Table::Create(spec);
+  HET_RETURN_IF_ERROR(table.status());
+  MutexLock lock(&mutex_);
+  const auto [entry, created] =
+      tables_.emplace(spec.id(), std::move(table).Take());
+  // Another worker may have been first.
+  return created ? OkStatus() : CheckSameSpec(entry->second->spec(), spec);
+}
+
+Status Shard::Assign(TableId id, Staleness staleness, Span<const RowId> ids,
+                     Span<const float> rows) {
+  const std::shared_ptr<Table> table = FindTable(id);
+  if (table == nullptr) return UnknownTable(id);
+  const TableSpec& spec = table->spec();
+  if (rows.size() != ids.size() * spec.dimension) {
+    return InvalidArgument("table '", spec.name, "': ", ids.size(),
+                           " rows of dimension ", spec.dimension,
+                           " are assigned from ", rows.size(),
+                           " values, expected ", ids.size() * spec.dimension);
+  }
+  if (staleness < 0) {
+    return InvalidArgument("table '", spec.name, "': staleness is ", staleness,
+                           ", expected at least 0");
+  }
+  table->Assign(staleness, ids, rows);
+  return OkStatus();
+}
+
+Result<std::vector<ShardStats>> Shard::Stats() {
+  ShardStats stats;
+  stats.incarnation = incarnation_;
+  stats.uptime_seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - started_)
+          .count();
+  stats.exchanges = exchanges_;
+  stats.repeated_exchanges = repeated_;
+  std::vector<std::shared_ptr<Table>> tables;
+  {
+    MutexLock lock(&mutex_);
+    stats.workers = static_cast<std::int64_t>(workers_.size());
+    for (const auto& [id, table] : tables_) tables.push_back(table);
+  }
+  for (const auto& table : tables) stats.tables.push_back(table->stats());
+  std::sort(stats.tables.begin(), stats.tables.end(),
+            [](const TableStats& a, const TableStats& b) {
+              return a.name < b.name;
+            });
+  return std::vector<ShardStats>{std::move(stats)};
+}
+
+std::shared_ptr<Table> Shard::FindTable(TableId id) const {
+  MutexLock lock(&mutex_);
+  const auto found = tables_.find(id);
+  return found == tables_.end() ? nullptr : found->second;
+}
+
+std::shared_ptr<WorkerOrder> Shard::FindWorker(Incarnation worker) {
+  MutexLock lock(&mutex_);
+  std::shared_ptr<WorkerOrder>& order = workers_[worker];
+  if (order == nullptr) order = std::make_shared<WorkerOrder>(window_);
+  return order;
+}
+
+}  // namespace het

@@ -1,0 +1,68 @@
+#include "kernels/shard/worker_order.h"
+
+#include <utility>
+
+namespace het {
+
+WorkerOrder::~WorkerOrder() {
+  std::map<std::uint64_t, Turn> waiting;
+  {
+    MutexLock lock(&mutex_);
+    waiting.swap(waiting_);
+  }
+  for (auto& [sequence, turn] : waiting) {
+    turn.refuse(Unavailable("the shard stopped while exchange ", sequence,
+                            " waited for an earlier one"));
+  }
+}
+
+void WorkerOrder::Submit(std::uint64_t sequence, Turn turn) {
+  Turn replaced;
+  std::uint64_t next;
+  bool beyond = false;
+  {
+    MutexLock lock(&mutex_);
+    next = next_;
+    if (sequence >= next_ + window_) {
+      beyond = true;
+    } else if (running_ || sequence > next_) {
+      Turn& place = waiting_[sequence];
+      replaced = std::exchange(place, std::move(turn));
+    } else {
+      running_ = true;
+    }
+  }
+  if (beyond) {
+    turn.refuse(ResourceExhausted(
+        "exchange ", sequence, " is too far ahead: exchange ", next,
+        " has not arrived, and the shard keeps a window of ", window_));
+    return;
+  }
+  if (replaced.refuse) {
+    replaced.refuse(Aborted("exchange ", sequence, " was sent again"));
+  }
+  if (turn.run) Drain(sequence, std::move(turn));
+}
+
+void WorkerOrder::Drain(std::uint64_t sequence, Turn turn) {
+  while (true) {
+    bool repeated;
+    {
+      MutexLock lock(&mutex_);
+      repeated = sequence < next_;
+    }
+    turn.run(repeated);
+    MutexLock lock(&mutex_);
+    if (!repeated) ++next_;
+    const auto first = waiting_.begin();
+    if (first == waiting_.end() || first->first > next_) {
+      running_ = false;
+      return;
+    }
+    sequence = first->first;
+    turn = std::move(first->second);
+    waiting_.erase(first);
+  }
+}
+
+}  // namespace het

@@ -1,0 +1,58 @@
+// WorkerOrder: brings the exchanges of one worker incarnation into sequence.
+//
+// An exchange runs when all before it have run; one that arrives early waits,
+// without a thread. A repeated exchange (its number has been taken) runs too,
+// as a repeat: the shard then skips its pushes and redoes its reads. One
+// exchange of a worker runs at a time, so a read never sees a push with a
+// higher number. The record is the next number and what is waiting.
+//
+// Thread-safety: all methods may be called from any thread. The mutex is a
+// leaf: it is not held while an exchange runs or an answer is given.
+
+#ifndef HET_TF_KERNELS_SHARD_WORKER_ORDER_H_
+#define HET_TF_KERNELS_SHARD_WORKER_ORDER_H_
+
+#include <cstdint>
+#include <functional>
+#include <map>
+
+#include "kernels/base/mutex.h"
+#include "kernels/base/status.h"
+
+namespace het {
+
+class WorkerOrder {
+ public:
+  // One exchange: run(repeated) executes and answers it, refuse(status) answers
+  // it without executing. Exactly one of the two is called, once.
+  struct Turn {
+    std::function<void(bool repeated)> run;
+    std::function<void(Status)> refuse;
+  };
+
+  // `window`: how far ahead of the next number an exchange may be.
+  explicit WorkerOrder(std::uint64_t window) : window_(window) {}
+  // Refuses what is waiting with UNAVAILABLE.
+  ~WorkerOrder();
+  WorkerOrder(const WorkerOrder&) = delete;
+  WorkerOrder& operator=(const WorkerOrder&) = delete;
+
+  // Runs the exchange now, with those that waited for it, or lets it wait.
+  // Beyond the window it is refused with RESOURCE_EXHAUSTED. When the same
+  // number waits already, the older call is refused with ABORTED.
+  // REQUIRES: sequence >= 1.
+  void Submit(std::uint64_t sequence, Turn turn) HET_EXCLUDES(mutex_);
+
+ private:
+  void Drain(std::uint64_t sequence, Turn turn) HET_EXCLUDES(mutex_);
+
+  const std::uint64_t window_;
+  Mutex mutex_;
+  std::uint64_t next_ HET_GUARDED_BY(mutex_) = 1;
+  bool running_ HET_GUARDED_BY(mutex_) = false;
+  std::map<std::uint64_t, Turn> waiting_ HET_GUARDED_BY(mutex_);
+};
+
+}  // namespace het
+
+#endif  // HET_TF_KERNELS_SHARD_WORKER_ORDER_H_

@@ -1,0 +1,165 @@
+#include "kernels/store/sharded_store.h"
+
+#include <utility>
+
+#include "kernels/store/check_request.h"
+#include "kernels/store/request_split.h"
+
+namespace het {
+namespace {
+
+// One exchange on its way through all shards; destroyed with the last answer.
+class FanOut : public std::enable_shared_from_this<FanOut> {
+ public:
+  FanOut(const ExchangeRequest& request,
+         const std::vector<std::size_t>& dimensions, const Router& router,
+         EmbeddingStore::ExchangeDone done)
+      : split_(request, dimensions, router),
+        whole_(split_.PrepareReply()),
+        failures_(router.shards()),
+        done_(std::move(done)) {}
+
+  void Start(const std::vector<std::shared_ptr<EmbeddingStore>>& shards) {
+    // One is held back, so that an early answer does not end the exchange
+    // before the last shard has been asked.
+    std::size_t asked = 1;
+    for (std::size_t s = 0; s < shards.size(); ++s) {
+      asked += split_.request(s).tables.empty() ? 0 : 1;
+    }
+    {
+      MutexLock lock(&mutex_);
+      open_ = asked;
+    }
+    for (std::size_t s = 0; s < shards.size(); ++s) {
+      if (split_.request(s).tables.empty()) continue;
+      shards[s]->Exchange(split_.request(s),
+                          [self = shared_from_this(), s](
+                              Status status, ExchangeReply reply) {
+                            self->Answer(s, std::move(status),
+                                         std::move(reply));
+                          });
+    }
+    Close();
+  }
+
+ private:
+  void Answer(std::size_t shard, Status status, ExchangeReply reply) {
+    {
+      MutexLock lock(&mutex_);
+      if (status.ok()) {
+        split_.Merge(shard, std::move(reply), &whole_);
+      } else {
+        failures_[shard] = std::move(status);
+      }
+    }
+    Close();
+  }
+
+  void Close() {
+    Status first;
+    ExchangeReply whole;
+    {
+      MutexLock lock(&mutex_);
+      if (--open_ > 0) return;
+      for (Status& failure : failures_) {
+        if (first.ok() && !failure.ok()) first = std::move(failure);
+      }
+      if (first.ok()) whole = std::move(whole_);
+    }
+    done_(std::move(first), std::move(whole));
+  }
+
+  const RequestSplit split_;
+  Mutex mutex_;
+  std::size_t open_ HET_GUARDED_BY(mutex_) = 0;
+  ExchangeReply whole_ HET_GUARDED_BY(mutex_);
+  std::vector<Status> failures_ HET_GUARDED_BY(mutex_);
+  const EmbeddingStore::ExchangeDone done_;
+};
+
+}  // namespace
+
+ShardedStore::ShardedStore(std::vector<std::shared_ptr<EmbeddingStore>> shards)
+    : shards_(std::move(shards)), router_(shards_.size()) {}
+
+void ShardedStore::Exchange(const ExchangeRequest& request, ExchangeDone done) {
+  std::vector<std::size_t> dimensions;
+  dimensions.reserve(request.tables.size());
+  for (const TableExchange& exchange : request.tables) {
+    const Result<TableSpec> spec = FindSpec(exchange.table);
+    Status status = spec.status();
+    if (status.ok()) status = CheckTableExchange(exchange, *spec);
+    if (!status.ok()) {
+      done(std::move(status), {});
+      return;
+    }
+    dimensions.push_back(spec->dimension);
+  }
+  std::make_shared<FanOut>(request, dimensions, router_, std::move(done))
+      ->Start(shards_);
+}
+
+Status ShardedStore::CreateTable(const TableSpec& spec) {
+  HET_RETURN_IF_ERROR(Validate(spec));
+  for (const auto& shard : shards_) {
+    HET_RETURN_IF_ERROR(shard->CreateTable(spec));
+  }
+  MutexLock lock(&mutex_);
+  const auto [entry, created] = specs_.emplace(spec.id(), spec);
+  return created ? OkStatus() : CheckSameSpec(entry->second, spec);
+}
+
+Status ShardedStore::Assign(TableId table, Staleness staleness,
+                            Span<const RowId> ids, Span<const float> rows) {
+  const Result<TableSpec> spec = FindSpec(table);
+  HET_RETURN_IF_ERROR(spec.status());
+  const std::size_t dimension = spec->dimension;
+  if (rows.size() != ids.size() * dimension) {
+    return InvalidArgument("table '", spec->name, "': ", ids.size(),
+                           " rows of dimension ", dimension,
+                           " are assigned from ", rows.size(),
+                           " values, expected ", ids.size() * dimension);
+  }
+  for (std::size_t s = 0; s < shards_.size(); ++s) {
+    std::vector<RowId> part_ids;
+    std::vector<float> part_rows;
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+      if (router_.ShardOf(ids[i]) != s) continue;
+      part_ids.push_back(ids[i]);
+      part_rows.insert(part_rows.end(), &rows[i * dimension],
+                       &rows[i * dimension] + dimension);
+    }
+    if (part_ids.empty()) continue;
+    HET_RETURN_IF_ERROR(
+        shards_[s]->Assign(table, staleness, part_ids, part_rows));
+  }
+  return OkStatus();
+}
+
+Result<std::vector<ShardStats>> ShardedStore::Stats() {
+  std::vector<ShardStats> all;
+  for (const auto& shard : shards_) {
+    Result<std::vector<ShardStats>> stats = shard->Stats();
+    HET_RETURN_IF_ERROR(stats.status());
+    for (ShardStats& one : *stats) all.push_back(std::move(one));
+  }
+  return all;
+}
+
+Traffic ShardedStore::traffic() const {
+  Traffic sum;
+  for (const auto& shard : shards_) sum += shard->traffic();
+  return sum;
+}
+
+Result<TableSpec> ShardedStore::FindSpec(TableId table) const {
+  MutexLock lock(&mutex_);
+  const auto found = specs_.find(table);
+  if (found == specs_.end()) {
+    return NotFound("there is no table with id ", table,
+                    ": create it before using it");
+  }
+  return found->second;
+}
+
+}  // namespace het

@@ -1,0 +1,51 @@
+// ShardedStore: one store made of several shards. It splits an exchange by the
+// router, asks all shards at once (each at most once; a shard with nothing to
+// do is left alone) and puts the replies together position by position, moving
+// row views and never copying a row.
+//
+// Every request is checked as a whole before the first part is sent. When a
+// shard fails all the same, the exchange fails with the error of the first such
+// shard, and the others may have applied their parts: callers treat a failed
+// exchange as the end of the store's use.
+//
+// Ownership: shares the shards' stores. Thread-safety: as EmbeddingStore says.
+// Lock order: mutex_ is a leaf.
+
+#ifndef HET_TF_KERNELS_STORE_SHARDED_STORE_H_
+#define HET_TF_KERNELS_STORE_SHARDED_STORE_H_
+
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+#include "kernels/base/mutex.h"
+#include "kernels/store/embedding_store.h"
+#include "kernels/store/router.h"
+
+namespace het {
+
+class ShardedStore final : public EmbeddingStore {
+ public:
+  // In shard order, the same at every worker.
+  // REQUIRES: 1 <= shards.size() <= kPartitions.
+  explicit ShardedStore(std::vector<std::shared_ptr<EmbeddingStore>> shards);
+
+  void Exchange(const ExchangeRequest& request, ExchangeDone done) override;
+  Status CreateTable(const TableSpec& spec) override;
+  Status Assign(TableId table, Staleness staleness, Span<const RowId> ids,
+                Span<const float> rows) override;
+  Result<std::vector<ShardStats>> Stats() override;
+  Traffic traffic() const override;
+
+ private:
+  Result<TableSpec> FindSpec(TableId table) const;
+
+  const std::vector<std::shared_ptr<EmbeddingStore>> shards_;
+  const Router router_;
+  mutable Mutex mutex_;
+  std::unordered_map<TableId, TableSpec> specs_ HET_GUARDED_BY(mutex_);
+};
+
+}  // namespace het
+
+#endif  // HET_TF_KERNELS_STORE_SHARDED_STORE_H_
