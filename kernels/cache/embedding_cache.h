@@ -69,6 +69,7 @@ struct CacheStats {
   // the last bucket is open.
   static constexpr int kStalenessBuckets = 16;
 
+  // Reads. Fresh ones are not counted: they are not what the cache is for.
   std::int64_t lookups = 0;      // calls
   std::int64_t ids = 0;          // ids given, duplicates included
   std::int64_t unique_ids = 0;   // = hits + misses + invalid
@@ -91,11 +92,12 @@ class EmbeddingCache {
 
   // Creates the table in the store (or confirms it) and an empty cache for it.
   // INVALID_ARGUMENT for a negative capacity or staleness or an unknown policy.
-  static Result<std::unique_ptr<EmbeddingCache>> Create(
+  static Result<std::shared_ptr<EmbeddingCache>> Create(
       const TableSpec& table, const CacheOptions& options,
       std::shared_ptr<EmbeddingStore> store);
 
-  // Waits for the exchanges in flight. Does not flush: what is pending is lost.
+  // Does not flush: what is pending is lost. Calls in flight keep what they need
+  // alive and still end.
   virtual ~EmbeddingCache() = default;
 
   virtual const TableSpec& table() const = 0;

@@ -1,0 +1,132 @@
+#include "kernels/cache/embedding_cache.h"
+
+#include <cmath>
+#include <future>
+#include <utility>
+
+#include "kernels/cache/cache_core.h"
+#include "kernels/cache/flush.h"
+#include "kernels/cache/lookup.h"
+#include "kernels/cache/update.h"
+
+namespace het {
+namespace {
+
+Status Check(const TableSpec& table, const CacheOptions& options) {
+  const auto refuse = [&](const char* name, auto value, const char* expected) {
+    return InvalidArgument("table '", table.name, "': ", name, " is ", value,
+                           ", expected ", expected);
+  };
+  if (options.capacity < 0) {
+    return refuse("the cache's capacity", options.capacity,
+                  "a number of rows, or 0 for no cache");
+  }
+  if (options.staleness < 0) {
+    return refuse("staleness", options.staleness, "at least 0");
+  }
+  if (options.max_pending_commits < 0) {
+    return refuse("max_pending_commits", options.max_pending_commits,
+                  "at least 1, or 0 for the default");
+  }
+  if (options.vocabulary_size < 0) {
+    return refuse("vocabulary_size", options.vocabulary_size,
+                  "at least 1, or 0 for any id");
+  }
+  return OkStatus();
+}
+
+class Cache final : public EmbeddingCache {
+ public:
+  explicit Cache(std::shared_ptr<CacheCore> core) : core_(std::move(core)) {}
+
+  const TableSpec& table() const override { return core_->table(); }
+  const CacheOptions& options() const override { return core_->options(); }
+
+  void Lookup(Span<const RowId> ids, ReadMode mode, float* rows,
+              Done done) override {
+    Status status = CheckIds(ids);
+    if (!status.ok()) {
+      done(std::move(status));
+      return;
+    }
+    core_->Run(std::make_shared<het::Lookup>(ids, mode, rows, std::move(done)));
+  }
+
+  void Update(Span<const RowId> ids, const float* gradients,
+              float learning_rate, float scale, Done done) override {
+    Status status = CheckIds(ids);
+    if (status.ok()) status = CheckGradients(ids, gradients);
+    if (!status.ok()) {
+      done(std::move(status));
+      return;
+    }
+    core_->Run(std::make_shared<het::Update>(ids, gradients,
+                                             core_->dimension(), learning_rate,
+                                             scale, std::move(done)));
+  }
+
+  void Flush(Done done) override {
+    core_->Run(std::make_shared<het::Flush>(std::move(done)));
+  }
+
+  Status Assign(Span<const RowId> ids, Span<const float> rows) override {
+    HET_RETURN_IF_ERROR(CheckIds(ids));
+    std::promise<Status> flushed;
+    Flush([&](Status status) { flushed.set_value(std::move(status)); });
+    HET_RETURN_IF_ERROR(flushed.get_future().get());
+    HET_RETURN_IF_ERROR(core_->store().Assign(
+        table().id(), options().staleness, ids, rows));
+    core_->AssignCopies(ids, rows);
+    return OkStatus();
+  }
+
+  CacheStats stats() const override { return core_->stats(); }
+
+ private:
+  Status CheckIds(Span<const RowId> ids) const {
+    const std::int64_t size = options().vocabulary_size;
+    if (size == 0) return OkStatus();
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+      if (ids[i] < 0 || ids[i] >= size) {
+        return OutOfRange("table '", table().name, "': id ", ids[i],
+                          " at position ", i, " is not in [0, ", size,
+                          "), the vocabulary given as input_dim");
+      }
+    }
+    return OkStatus();
+  }
+
+  Status CheckGradients(Span<const RowId> ids, const float* gradients) const {
+    if (!options().reject_non_finite) return OkStatus();
+    const std::size_t dimension = core_->dimension();
+    for (std::size_t i = 0; i < ids.size() * dimension; ++i) {
+      if (!std::isfinite(gradients[i])) {
+        return InvalidArgument("table '", table().name, "': the gradient of id ",
+                               ids[i / dimension], " has the value ",
+                               gradients[i], "; nothing was applied");
+      }
+    }
+    return OkStatus();
+  }
+
+  const std::shared_ptr<CacheCore> core_;
+};
+
+}  // namespace
+
+Result<std::shared_ptr<EmbeddingCache>> EmbeddingCache::Create(
+    const TableSpec& table, const CacheOptions& options,
+    std::shared_ptr<EmbeddingStore> store) {
+  HET_RETURN_IF_ERROR(Validate(table));
+  HET_RETURN_IF_ERROR(Check(table, options));
+  auto policy = CreateEvictionPolicy(options.policy, options.capacity);
+  HET_RETURN_IF_ERROR(policy.status());
+  auto optimizer = CreateOptimizer(table.optimizer);
+  HET_RETURN_IF_ERROR(optimizer.status());
+  HET_RETURN_IF_ERROR(store->CreateTable(table));
+  return std::shared_ptr<EmbeddingCache>(new Cache(std::make_shared<CacheCore>(
+      table, options, std::move(store), std::move(optimizer).Take(),
+      std::move(policy).Take())));
+}
+
+}  // namespace het

@@ -1,0 +1,43 @@
+// LFU: the entry used least often goes first; among equals the one that has
+// been so for longest. Counts are halved every ten uses per row of capacity.
+
+#ifndef HET_TF_KERNELS_CACHE_LFU_H_
+#define HET_TF_KERNELS_CACHE_LFU_H_
+
+#include <algorithm>
+#include <cstdint>
+
+#include "kernels/cache/eviction_policy.h"
+#include "kernels/cache/frequency_lists.h"
+
+namespace het {
+
+class Lfu final : public EvictionPolicy {
+ public:
+  explicit Lfu(std::int64_t capacity)
+      : period_(10 * std::max<std::int64_t>(capacity, 1)) {}
+
+  void Add(Entry entry) override {
+    lists_.Use(entry);
+    if (++uses_ >= period_) {
+      uses_ = 0;
+      lists_.Halve();
+    }
+  }
+  void Remove(Entry entry) override { lists_.Unlist(entry); }
+  Entry Evict() override {
+    const Entry entry = lists_.TakeLowest();
+    lists_.Forget(entry);
+    return entry;
+  }
+  void Forget(Entry entry) override { lists_.Forget(entry); }
+
+ private:
+  const std::int64_t period_;
+  std::int64_t uses_ = 0;
+  FrequencyLists lists_;
+};
+
+}  // namespace het
+
+#endif  // HET_TF_KERNELS_CACHE_LFU_H_

@@ -1,0 +1,62 @@
+#include "kernels/cache/light_lfu.h"
+
+#include <algorithm>
+
+namespace het {
+
+LightLfu::LightLfu(std::int64_t capacity)
+    : period_(10 * std::max<std::int64_t>(capacity, 1)) {}
+
+void LightLfu::Add(Entry entry) {
+  if (states_.size() <= entry) states_.resize(entry + 1);
+  State& state = states_[entry];
+  if (state.hot) {
+    state.used = true;
+    state.inside = true;
+  } else if (lists_.Use(entry) >= kHot) {
+    lists_.Unlist(entry);
+    state = {true, true, true};
+  }
+  if (++uses_ >= period_) {
+    uses_ = 0;
+    lists_.Halve();
+    CoolUnused();
+  }
+}
+
+void LightLfu::Remove(Entry entry) {
+  State& state = states_[entry];
+  if (state.hot) {
+    state.inside = false;
+  } else {
+    lists_.Unlist(entry);
+  }
+}
+
+EvictionPolicy::Entry LightLfu::Evict() {
+  if (lists_.empty()) CoolUnused();
+  if (lists_.empty()) CoolUnused();  // now every hot entry counts as unused
+  const Entry entry = lists_.TakeLowest();
+  Forget(entry);
+  return entry;
+}
+
+void LightLfu::Forget(Entry entry) {
+  lists_.Forget(entry);
+  if (entry < states_.size()) states_[entry] = State{};
+}
+
+void LightLfu::CoolUnused() {
+  for (Entry entry = 0; entry < states_.size(); ++entry) {
+    State& state = states_[entry];
+    if (!state.hot) continue;
+    if (state.used) {
+      state.used = false;
+    } else if (state.inside) {
+      state = State{};
+      lists_.Place(entry, kCooled);
+    }
+  }
+}
+
+}  // namespace het

@@ -1,0 +1,51 @@
+// Light LFU (HET, section 4.4): an entry that has become hot enough leaves the
+// frequency lists, so that a use of it costs one store and nothing is moved.
+//
+// As published, hot entries stay for ever. Here they can cool: every period a
+// hot entry that has not been used since the last one returns to the lists, so
+// the cache follows a hot set that moves. When everything listed is gone the
+// hot ones cool at once.
+
+#ifndef HET_TF_KERNELS_CACHE_LIGHT_LFU_H_
+#define HET_TF_KERNELS_CACHE_LIGHT_LFU_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "kernels/cache/eviction_policy.h"
+#include "kernels/cache/frequency_lists.h"
+
+namespace het {
+
+class LightLfu final : public EvictionPolicy {
+ public:
+  explicit LightLfu(std::int64_t capacity);
+
+  void Add(Entry entry) override;
+  void Remove(Entry entry) override;
+  Entry Evict() override;
+  void Forget(Entry entry) override;
+
+ private:
+  // The count from which an entry is hot.
+  static constexpr std::uint32_t kHot = 16;
+  // A hot entry that has cooled starts again at this count.
+  static constexpr std::uint32_t kCooled = kHot / 2;
+
+  struct State {
+    bool hot = false;
+    bool used = false;    // since the last period; of hot entries
+    bool inside = false;  // in the policy; of hot entries
+  };
+
+  void CoolUnused();
+
+  const std::int64_t period_;
+  std::int64_t uses_ = 0;
+  FrequencyLists lists_;
+  std::vector<State> states_;
+};
+
+}  // namespace het
+
+#endif  // HET_TF_KERNELS_CACHE_LIGHT_LFU_H_
