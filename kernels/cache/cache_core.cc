@@ -18,15 +18,15 @@ std::int64_t MaxPendingCommits(const CacheOptions& options) {
 
 CacheCore::CacheCore(const TableSpec& table, const CacheOptions& options,
                      std::shared_ptr<EmbeddingStore> store,
-                     std::unique_ptr<const Optimizer> optimizer,
+                     const Optimizer& optimizer,
                      std::unique_ptr<EvictionPolicy> policy)
     : table_(table),
       table_id_(table.id()),
       options_(options),
       max_pending_commits_(MaxPendingCommits(options)),
       store_(std::move(store)),
-      optimizer_(std::move(optimizer)),
-      linear_(optimizer_->linear()),
+      optimizer_(table.optimizer),
+      linear_(optimizer.linear()),
       entries_(table.dimension),
       policy_(std::move(policy)) {}
 
@@ -127,6 +127,7 @@ void CacheCore::Land(Flight* flight, Status status,
   Finished finished;
   {
     MutexLock lock(&mutex);
+    if (status.ok()) status = CheckReply(reply);
     if (status.ok()) {
       const TableReply& rows = reply.tables[0];
       for (std::size_t i = 0; i < rows.fetched.size(); ++i) {
@@ -163,6 +164,20 @@ void CacheCore::Land(Flight* flight, Status status,
   AfterUnlock(std::move(finished));
 }
 
+Status CacheCore::CheckReply(const ExchangeReply& reply) const {
+  if (reply.tables.size() != 1) {
+    return Internal("the reply is about ", reply.tables.size(),
+                    " tables, expected 1");
+  }
+  const TableReply& rows = reply.tables[0];
+  if (rows.fetched.size() + rows.validated.size() > 0 &&
+      rows.dimension != dimension()) {
+    return Internal("the reply has rows of dimension ", rows.dimension,
+                    ", expected ", dimension());
+  }
+  return OkStatus();
+}
+
 // The reply contains every push sent before it, and none is sent while it is
 // under way: what is pending now is exactly what it lacks.
 void CacheCore::Replace(Entry entry, const RowView& row) {
@@ -172,6 +187,7 @@ void CacheCore::Replace(Entry entry, const RowView& row) {
   state.step_scale = row.step_scale;
   state.clocks = ClocksAfterFetch(row.clock, state.pending_commits);
   state.flight = nullptr;
+  state.fetching = false;
   if (state.pending_commits == 0) return;
   const float* pending = entries_.pending(entry);
   const float step = linear_ ? 1.0f : state.learning_rate * state.step_scale;
@@ -180,6 +196,7 @@ void CacheCore::Replace(Entry entry, const RowView& row) {
 
 void CacheCore::Fetch(Entry entry, Flight* flight) {
   entries_[entry].flight = flight;
+  entries_[entry].fetching = true;
   flight->fetch_ids.push_back(entries_[entry].id);
   flight->fetch_entries.push_back(entry);
 }
@@ -243,148 +260,22 @@ void CacheCore::PushAll(Flight* flight) {
   }
 }
 
-// --- Rows in use. -----------------------------------------------------------
-
-CacheCore::Entry CacheCore::Pin(RowId id) {
-  const Entry entry = entries_.Find(id);
-  if (entry == Entries::kNone) return entry;
-  EntryState& state = entries_[entry];
-  if (state.evictable) {
-    policy_->Remove(entry);
-    state.evictable = false;
-    --evictable_;
-  }
-  ++state.pins;
-  return entry;
-}
-
-CacheCore::Entry CacheCore::PinNew(RowId id) {
-  const Entry entry = entries_.Insert(id);
-  ++entries_[entry].pins;
-  return entry;
-}
-
-void CacheCore::Unpin(Entry entry) {
-  --entries_[entry].pins;
-  RetireIfUnused(entry);
-}
-
-void CacheCore::Open(std::vector<Entry> entries) {
-  for (const Entry entry : entries) ++entries_[entry].open_lookups;
-  open_lookups_.push_back(std::move(entries));
-  if (open_lookups_.size() <= kMaxOpenLookups) return;
-  for (const Entry entry : open_lookups_.front()) {
-    --entries_[entry].open_lookups;
-    RetireIfUnused(entry);
-  }
-  open_lookups_.pop_front();
-  EvictOverflow();
-}
-
-void CacheCore::CloseLookups() {
-  for (const std::vector<Entry>& lookup : open_lookups_) {
-    for (const Entry entry : lookup) {
-      --entries_[entry].open_lookups;
-      RetireIfUnused(entry);
-    }
-  }
-  open_lookups_.clear();
-}
-
-void CacheCore::RetireIfUnused(Entry entry) {
-  EntryState& state = entries_[entry];
-  if (state.pins > 0 || state.open_lookups > 0) return;
-  if (options_.capacity == 0 || state.transient) {
-    policy_->Forget(entry);
-    Drop(entry);
-    return;
-  }
-  policy_->Add(entry);
-  state.evictable = true;
-  ++evictable_;
-}
-
-void CacheCore::EvictOverflow() {
-  while (evictable_ > options_.capacity) {
-    const Entry entry = policy_->Evict();
-    --evictable_;
-    ++counts.evictions;
-    Drop(entry);
-  }
-}
-
-void CacheCore::Drop(Entry entry) {
-  const EntryState& state = entries_[entry];
-  if (state.pending_commits > 0) {
-    outbox_.Append(state.id, state.clocks.current,
-                   linear_ ? 1.0f : state.learning_rate,
-                   entries_.pending(entry), dimension());
-  }
-  entries_.Erase(entry);
-}
-
-// --- Reading and writing. ---------------------------------------------------
-
-bool CacheCore::WriteStalenessUsedUp(Entry entry) const {
-  return !WithinWriteStaleness(entries_[entry].clocks, options_.staleness);
-}
-
-void CacheCore::CountHit(Entry entry) {
-  ++counts.hits;
-  const CopyClocks& clocks = entries_[entry].clocks;
-  const auto staleness =
-      static_cast<std::uint64_t>(clocks.current - clocks.start);
-  const int bucket = staleness == 0 ? 0 : 64 - __builtin_clzll(staleness);
-  ++counts.staleness[static_cast<std::size_t>(
-      std::min(bucket, CacheStats::kStalenessBuckets - 1))];
-}
-
-void CacheCore::BeginCommit() {
-  ++commit_;
-  ++counts.updates;
-}
-
-void CacheCore::Write(Entry entry, const float* gradient,
-                      float learning_rate) {
-  EntryState& state = entries_[entry];
-  float* values = entries_.values(entry);
-  float* pending = entries_.pending(entry);
-  if (linear_) {
-    for (std::size_t d = 0; d < dimension(); ++d) {
-      const float step = learning_rate * gradient[d];
-      pending[d] += step;
-      values[d] -= step;
-    }
-  } else {
-    const float step = learning_rate * state.step_scale;
-    for (std::size_t d = 0; d < dimension(); ++d) {
-      pending[d] += gradient[d];
-      values[d] -= step * gradient[d];
-    }
-  }
-  state.learning_rate = learning_rate;
-  Tick(&state.clocks);
-  ++counts.updated_rows;
-  if (state.pending_commits++ == 0) {
-    ++counts.pending_rows;
-    state.dirty_since = commit_;
-    if (max_pending_commits_ != kUnboundedStaleness) {
-      dirty_.emplace_back(entry, commit_);
-    }
-  }
-  if (!state.due && WriteStalenessUsedUp(entry)) {
-    state.due = true;
-    due_.push_back(entry);
-  }
-}
-
-void CacheCore::AssignCopies(Span<const RowId> ids, Span<const float> rows) {
+ComponentSpec CacheCore::optimizer() const {
   MutexLock lock(&mutex);
-  for (std::size_t i = 0; i < ids.size(); ++i) {
-    const Entry entry = entries_.Find(ids[i]);
-    if (entry == Entries::kNone) continue;
-    std::memcpy(entries_.values(entry), &rows[i * dimension()],
-                dimension() * sizeof(float));
+  return optimizer_;
+}
+
+void CacheCore::SetOptimizer(const ComponentSpec& spec,
+                             const Optimizer& optimizer) {
+  std::vector<float> slots(optimizer.SlotCount(dimension()));
+  optimizer.InitializeSlots(dimension(), slots.data());
+  const float step_scale = optimizer.StepScale(slots.data(), dimension());
+  MutexLock lock(&mutex);
+  optimizer_ = spec;
+  linear_ = optimizer.linear();
+  // Nobody has pushed yet, so every row still has new slots.
+  for (Entry entry = 0; entry < entries_.end(); ++entry) {
+    entries_[entry].step_scale = step_scale;
   }
 }
 

@@ -36,10 +36,14 @@ class CacheCore : public std::enable_shared_from_this<CacheCore> {
 
   CacheCore(const TableSpec& table, const CacheOptions& options,
             std::shared_ptr<EmbeddingStore> store,
-            std::unique_ptr<const Optimizer> optimizer,
-            std::unique_ptr<EvictionPolicy> policy);
+            const Optimizer& optimizer, std::unique_ptr<EvictionPolicy> policy);
 
+  // As created: the optimizer may have come later (optimizer()).
   const TableSpec& table() const { return table_; }
+  ComponentSpec optimizer() const HET_EXCLUDES(mutex);
+  // The table, which had no optimizer, has this one from now on.
+  void SetOptimizer(const ComponentSpec& spec, const Optimizer& optimizer)
+      HET_EXCLUDES(mutex);
   const CacheOptions& options() const { return options_; }
   EmbeddingStore& store() { return *store_; }
   std::size_t dimension() const { return table_.dimension; }
@@ -73,6 +77,9 @@ class CacheCore : public std::enable_shared_from_this<CacheCore> {
   // used at all, by its own clocks and the options.
   bool NeverValidated() const { return options_.staleness == kUnboundedStaleness; }
   bool WriteStalenessUsedUp(Entry entry) const HET_REQUIRES(mutex);
+  // Of a row in flight: own commits made since leave the copy used up even if
+  // what is under way finds it valid or renews it.
+  bool WillLandUsedUp(Entry entry) const HET_REQUIRES(mutex);
   void CountHit(Entry entry) HET_REQUIRES(mutex);
 
   // One commit: number it, then write each row once.
@@ -126,6 +133,7 @@ class CacheCore : public std::enable_shared_from_this<CacheCore> {
       HET_REQUIRES(mutex);
   void Land(Flight* flight, Status status, const ExchangeReply& reply)
       HET_EXCLUDES(mutex);
+  Status CheckReply(const ExchangeReply& reply) const;
   void Replace(Entry entry, const RowView& row) HET_REQUIRES(mutex);
   bool IsDirty(Entry entry) const HET_REQUIRES(mutex) {
     return entries_[entry].occupied && entries_[entry].pending_commits > 0;
@@ -141,9 +149,9 @@ class CacheCore : public std::enable_shared_from_this<CacheCore> {
   const CacheOptions options_;
   const std::int64_t max_pending_commits_;
   const std::shared_ptr<EmbeddingStore> store_;
-  const std::unique_ptr<const Optimizer> optimizer_;
-  const bool linear_;
 
+  ComponentSpec optimizer_ HET_GUARDED_BY(mutex);
+  bool linear_ HET_GUARDED_BY(mutex);
   Entries entries_ HET_GUARDED_BY(mutex);
   const std::unique_ptr<EvictionPolicy> policy_ HET_GUARDED_BY(mutex);
   std::int64_t evictable_ HET_GUARDED_BY(mutex) = 0;

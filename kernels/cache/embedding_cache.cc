@@ -8,6 +8,7 @@
 #include "kernels/cache/flush.h"
 #include "kernels/cache/lookup.h"
 #include "kernels/cache/update.h"
+#include "kernels/optimizer/no_optimizer.h"
 
 namespace het {
 namespace {
@@ -40,6 +41,22 @@ class Cache final : public EmbeddingCache {
   explicit Cache(std::shared_ptr<CacheCore> core) : core_(std::move(core)) {}
 
   const TableSpec& table() const override { return core_->table(); }
+  ComponentSpec optimizer() const override { return core_->optimizer(); }
+
+  Status SetOptimizer(const ComponentSpec& spec) override {
+    if (core_->optimizer() == spec) return OkStatus();
+    auto optimizer = CreateOptimizer(spec);
+    HET_RETURN_IF_ERROR(optimizer.status());
+    TableSpec present = table();
+    present.optimizer = core_->optimizer();
+    TableSpec wanted = table();
+    wanted.optimizer = spec;
+    HET_RETURN_IF_ERROR(CheckSameSpec(present, wanted));
+    HET_RETURN_IF_ERROR(core_->store().CreateTable(wanted));
+    if (!IsNoOptimizer(spec)) core_->SetOptimizer(spec, **optimizer);
+    return OkStatus();
+  }
+
   const CacheOptions& options() const override { return core_->options(); }
 
   void Lookup(Span<const RowId> ids, ReadMode mode, float* rows,
@@ -55,6 +72,11 @@ class Cache final : public EmbeddingCache {
   void Update(Span<const RowId> ids, const float* gradients,
               float learning_rate, float scale, Done done) override {
     Status status = CheckIds(ids);
+    if (status.ok() && IsNoOptimizer(core_->optimizer())) {
+      status = FailedPrecondition("table '", table().name,
+                                  "' has no optimizer yet, so it cannot be "
+                                  "updated: set one first");
+    }
     if (status.ok()) status = CheckGradients(ids, gradients);
     if (!status.ok()) {
       done(std::move(status));
@@ -88,7 +110,7 @@ class Cache final : public EmbeddingCache {
     if (size == 0) return OkStatus();
     for (std::size_t i = 0; i < ids.size(); ++i) {
       if (ids[i] < 0 || ids[i] >= size) {
-        return OutOfRange("table '", table().name, "': id ", ids[i],
+        return InvalidArgument("table '", table().name, "': id ", ids[i],
                           " at position ", i, " is not in [0, ", size,
                           "), the vocabulary given as input_dim");
       }
@@ -125,7 +147,7 @@ Result<std::shared_ptr<EmbeddingCache>> EmbeddingCache::Create(
   HET_RETURN_IF_ERROR(optimizer.status());
   HET_RETURN_IF_ERROR(store->CreateTable(table));
   return std::shared_ptr<EmbeddingCache>(new Cache(std::make_shared<CacheCore>(
-      table, options, std::move(store), std::move(optimizer).Take(),
+      table, options, std::move(store), **optimizer,
       std::move(policy).Take())));
 }
 

@@ -100,11 +100,20 @@ class EmbeddingCache {
   // alive and still end.
   virtual ~EmbeddingCache() = default;
 
+  // As created; optimizer() is the one the table has now ("none": not yet).
   virtual const TableSpec& table() const = 0;
+  virtual ComponentSpec optimizer() const = 0;
+
+  // Gives its optimizer to a table that was created with "none", which must be
+  // done before the first update, or confirms it. INVALID_ARGUMENT when the
+  // table has another one. Blocks.
+  virtual Status SetOptimizer(const ComponentSpec& spec) = 0;
+
   virtual const CacheOptions& options() const = 0;
 
-  // Writes the row of ids[i] to rows + i * dimension. OUT_OF_RANGE names the
-  // first id outside of the vocabulary and its position.
+  // Writes the row of ids[i] to rows + i * dimension. INVALID_ARGUMENT names the
+  // first id outside of the vocabulary and its position (OUT_OF_RANGE would
+  // tell Keras that the data has ended).
   virtual void Lookup(Span<const RowId> ids, ReadMode mode, float* rows,
                       Done done) = 0;
 

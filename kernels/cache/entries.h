@@ -32,6 +32,7 @@ struct EntryState {
   std::uint32_t open_lookups = 0;     // training lookups without a commit yet
   float learning_rate = 0;            // of the last commit
   float step_scale = 1;
+  bool fetching = false;  // the flight fetches the row
   bool occupied = false;
   bool evictable = false;  // in the eviction policy
   bool transient = false;  // goes as soon as nobody uses it

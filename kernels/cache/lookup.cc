@@ -23,16 +23,18 @@ bool Lookup::Advance(CacheCore& core) {
 
 bool Lookup::Classify(CacheCore& core) {
   const bool fresh = mode_ == ReadMode::kFresh;
-  if (fresh) {
-    bool waiting = false;
-    for (const RowId id : unique_.ids()) {
-      const Entries::Entry entry = core.Find(id);
-      if (entry != Entries::kNone && core.Join(entry, shared_from_this())) {
-        waiting = true;
-      }
+  // What is under way answers an older question for a fresh read, and for a
+  // copy that own commits have used up meanwhile: wait, then ask.
+  bool waiting = false;
+  for (const RowId id : unique_.ids()) {
+    const Entries::Entry entry = core.Find(id);
+    if (entry != Entries::kNone &&
+        (fresh || core.WillLandUsedUp(entry)) &&
+        core.Join(entry, shared_from_this())) {
+      waiting = true;
     }
-    if (waiting) return false;
   }
+  if (waiting) return false;
 
   const bool cached = core.options().capacity > 0;
   auto flight = std::make_shared<Flight>();

@@ -27,7 +27,7 @@ class Lookup final : public Operation,
   bool Advance(CacheCore& core) override HET_REQUIRES(core.mutex);
 
  private:
-  // False when a row is in flight that a fresh read must wait for.
+  // False when a row is in flight that must land before it is asked for.
   bool Classify(CacheCore& core) HET_REQUIRES(core.mutex);
   void Gather(CacheCore& core) HET_REQUIRES(core.mutex);
 

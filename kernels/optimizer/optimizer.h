@@ -46,7 +46,7 @@ class Optimizer {
 
 // Makes the optimizer that `spec` names; parameters left out take Keras's
 // defaults. Names: "sgd" (none), "adagrad" (initial_accumulator_value = 0.1,
-// epsilon = 1e-7). Anything else is INVALID_ARGUMENT and lists what exists.
+// epsilon = 1e-7), "none" (see no_optimizer.h). Anything else is INVALID_ARGUMENT and lists what exists.
 Result<std::unique_ptr<const Optimizer>> CreateOptimizer(
     const ComponentSpec& spec);
 

@@ -89,6 +89,7 @@ Result<ExchangeReply> Shard::Execute(const ExchangeRequest& request,
       table.Push(exchange.push_ids, exchange.push_clocks,
                  exchange.push_learning_rates, exchange.push_gradients);
     }
+    reply.tables[t].dimension = table.spec().dimension;
     const std::size_t fetched = exchange.fetch_ids.size();
     const std::size_t validated = exchange.validate_ids.size();
     if (fetched + validated == 0) continue;
@@ -109,19 +110,24 @@ Result<ExchangeReply> Shard::Execute(const ExchangeRequest& request,
 }
 
 Status Shard::CreateTable(const TableSpec& spec) {
+  MutexLock administration(&administration_mutex_);
   const std::shared_ptr<Table> existing = FindTable(spec.id());
-  if (existing != nullptr) return CheckSameSpec(existing->spec(), spec);
+  if (existing != nullptr) {
+    HET_RETURN_IF_ERROR(CheckSameSpec(existing->spec(), spec));
+    if (!BringsOptimizer(existing->spec(), spec)) return OkStatus();
+  }
   Result<std::unique_ptr<Table>> table = Table::Create(spec);
   HET_RETURN_IF_ERROR(table.status());
+  // Without an optimizer rows come from Assign alone, which waits for us.
+  if (existing != nullptr) (*table)->TakeRows(*existing);
   MutexLock lock(&mutex_);
-  const auto [entry, created] =
-      tables_.emplace(spec.id(), std::move(table).Take());
-  // Another worker may have been first.
-  return created ? OkStatus() : CheckSameSpec(entry->second->spec(), spec);
+  tables_[spec.id()] = std::move(table).Take();
+  return OkStatus();
 }
 
 Status Shard::Assign(TableId id, Staleness staleness, Span<const RowId> ids,
                      Span<const float> rows) {
+  MutexLock administration(&administration_mutex_);
   const std::shared_ptr<Table> table = FindTable(id);
   if (table == nullptr) return UnknownTable(id);
   const TableSpec& spec = table->spec();
@@ -161,6 +167,16 @@ Result<std::vector<ShardStats>> Shard::Stats() {
   return std::vector<ShardStats>{std::move(stats)};
 }
 
+void Shard::Close() {
+  std::vector<std::shared_ptr<WorkerOrder>> workers;
+  {
+    MutexLock lock(&mutex_);
+    closed_ = true;
+    for (const auto& [worker, order] : workers_) workers.push_back(order);
+  }
+  for (const auto& order : workers) order->Close();
+}
+
 std::shared_ptr<Table> Shard::FindTable(TableId id) const {
   MutexLock lock(&mutex_);
   const auto found = tables_.find(id);
@@ -168,10 +184,17 @@ std::shared_ptr<Table> Shard::FindTable(TableId id) const {
 }
 
 std::shared_ptr<WorkerOrder> Shard::FindWorker(Incarnation worker) {
-  MutexLock lock(&mutex_);
-  std::shared_ptr<WorkerOrder>& order = workers_[worker];
-  if (order == nullptr) order = std::make_shared<WorkerOrder>(window_);
-  return order;
+  std::shared_ptr<WorkerOrder> found;
+  bool closed;
+  {
+    MutexLock lock(&mutex_);
+    std::shared_ptr<WorkerOrder>& order = workers_[worker];
+    if (order == nullptr) order = std::make_shared<WorkerOrder>(window_);
+    found = order;
+    closed = closed_;
+  }
+  if (closed) found->Close();  // it may have come after Shard::Close
+  return found;
 }
 
 }  // namespace het

@@ -5,8 +5,8 @@
 // Thread-safety: as EmbeddingStore says. Exchanges of different workers run in
 // parallel; those of one worker run in sequence order, one at a time
 // (WorkerOrder), on the thread that brought them or the one before them.
-// Lock order: mutex_ and the locks of WorkerOrder and Table are never held
-// together.
+// Lock order: administration_mutex_ before all others; mutex_ and the locks of
+// WorkerOrder and Table are never held together.
 
 #ifndef HET_TF_KERNELS_SHARD_SHARD_H_
 #define HET_TF_KERNELS_SHARD_SHARD_H_
@@ -50,6 +50,10 @@ class Shard final : public EmbeddingStore {
   Result<std::vector<ShardStats>> Stats() override;
   Traffic traffic() const override { return {}; }
 
+  // Before a stop: answers every exchange that waits for its turn with
+  // UNAVAILABLE, and those that would have to from now on.
+  void Close();
+
  private:
   // Null when there is no such table.
   std::shared_ptr<Table> FindTable(TableId id) const;
@@ -61,11 +65,13 @@ class Shard final : public EmbeddingStore {
   const std::chrono::steady_clock::time_point started_;
   std::atomic<std::int64_t> exchanges_{0};
   std::atomic<std::int64_t> repeated_{0};
+  Mutex administration_mutex_;  // one CreateTable or Assign at a time
   mutable Mutex mutex_;
   std::unordered_map<TableId, std::shared_ptr<Table>> tables_
       HET_GUARDED_BY(mutex_);
   std::unordered_map<Incarnation, std::shared_ptr<WorkerOrder>> workers_
       HET_GUARDED_BY(mutex_);
+  bool closed_ HET_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace het

@@ -126,6 +126,21 @@ void Table::Assign(Staleness staleness, Span<const RowId> ids,
                    });
 }
 
+void Table::TakeRows(const Table& other) {
+  for (std::size_t s = 0; s < kStripes; ++s) {
+    const Stripe& from = other.stripes_[s];
+    Stripe& to = stripes_[s];
+    MutexLock from_lock(&from.mutex);
+    MutexLock to_lock(&to.mutex);
+    for (std::size_t position = 0; position < from.rows; ++position) {
+      Row* old = other.RowAt(from, position);
+      Row* row = FindOrCreate(to, HashId(old->id), old->id);
+      std::memcpy(row->values(), old->values(), dimension_ * sizeof(float));
+      row->clock = old->clock;
+    }
+  }
+}
+
 void Table::Copy(const Stripe& stripe, std::uint64_t hash, RowId id,
                  float* values, RowView* view) const {
   view->values = values;

@@ -10,7 +10,8 @@
 // Thread-safety: all methods may be called from any thread. Ids are spread over
 // stripes with a mutex each; a batch visits each stripe once. A batch is atomic
 // per row, not as a whole.
-// Lock order: one stripe at a time; nothing else is locked under a stripe.
+// Lock order: one stripe at a time (TakeRows: the other table's, then its own);
+// nothing else is locked under a stripe.
 
 #ifndef HET_TF_KERNELS_SHARD_TABLE_H_
 #define HET_TF_KERNELS_SHARD_TABLE_H_
@@ -56,6 +57,10 @@ class Table {
   // Overwrites rows: values from `rows`, slots as new, clocks moved on.
   void Assign(Staleness staleness, Span<const RowId> ids,
               Span<const float> rows);
+
+  // Copies every row of `other`, values and clock, with new slots.
+  // REQUIRES: this table is empty and not yet in use, with other's dimension.
+  void TakeRows(const Table& other);
 
   TableStats stats() const;
 

@@ -4,10 +4,11 @@
 
 namespace het {
 
-WorkerOrder::~WorkerOrder() {
+void WorkerOrder::Close() {
   std::map<std::uint64_t, Turn> waiting;
   {
     MutexLock lock(&mutex_);
+    closed_ = true;
     waiting.swap(waiting_);
   }
   for (auto& [sequence, turn] : waiting) {
@@ -20,12 +21,16 @@ void WorkerOrder::Submit(std::uint64_t sequence, Turn turn) {
   Turn replaced;
   std::uint64_t next;
   bool beyond = false;
+  bool closed = false;
   {
     MutexLock lock(&mutex_);
     next = next_;
+    const bool waits = running_ || sequence > next_;
     if (sequence >= next_ + window_) {
       beyond = true;
-    } else if (running_ || sequence > next_) {
+    } else if (waits && closed_) {
+      closed = true;
+    } else if (waits) {
       Turn& place = waiting_[sequence];
       replaced = std::exchange(place, std::move(turn));
     } else {
@@ -33,9 +38,13 @@ void WorkerOrder::Submit(std::uint64_t sequence, Turn turn) {
     }
   }
   if (beyond) {
-    turn.refuse(ResourceExhausted(
+    turn.refuse(Unavailable(
         "exchange ", sequence, " is too far ahead: exchange ", next,
         " has not arrived, and the shard keeps a window of ", window_));
+    return;
+  }
+  if (closed) {
+    turn.refuse(Unavailable("the shard is stopping"));
     return;
   }
   if (replaced.refuse) {

@@ -32,16 +32,18 @@ class WorkerOrder {
 
   // `window`: how far ahead of the next number an exchange may be.
   explicit WorkerOrder(std::uint64_t window) : window_(window) {}
-  // Refuses what is waiting with UNAVAILABLE.
-  ~WorkerOrder();
+  ~WorkerOrder() { Close(); }
   WorkerOrder(const WorkerOrder&) = delete;
   WorkerOrder& operator=(const WorkerOrder&) = delete;
 
   // Runs the exchange now, with those that waited for it, or lets it wait.
-  // Beyond the window it is refused with RESOURCE_EXHAUSTED. When the same
+  // Beyond the window it is refused with UNAVAILABLE. When the same
   // number waits already, the older call is refused with ABORTED.
   // REQUIRES: sequence >= 1.
   void Submit(std::uint64_t sequence, Turn turn) HET_EXCLUDES(mutex_);
+
+  // Refuses what is waiting, and what would have to wait, with UNAVAILABLE.
+  void Close() HET_EXCLUDES(mutex_);
 
  private:
   void Drain(std::uint64_t sequence, Turn turn) HET_EXCLUDES(mutex_);
@@ -50,6 +52,7 @@ class WorkerOrder {
   Mutex mutex_;
   std::uint64_t next_ HET_GUARDED_BY(mutex_) = 1;
   bool running_ HET_GUARDED_BY(mutex_) = false;
+  bool closed_ HET_GUARDED_BY(mutex_) = false;
   std::map<std::uint64_t, Turn> waiting_ HET_GUARDED_BY(mutex_);
 };
 

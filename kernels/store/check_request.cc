@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "kernels/optimizer/no_optimizer.h"
+
 namespace het {
 namespace {
 
@@ -15,6 +17,10 @@ bool HasNegative(Span<const Clock> clocks) {
 Status CheckTableExchange(const TableExchange& exchange,
                           const TableSpec& spec) {
   const std::size_t pushes = exchange.push_ids.size();
+  if (pushes > 0 && IsNoOptimizer(spec.optimizer)) {
+    return InvalidArgument("table '", spec.name, "' has no optimizer yet: ",
+                           "create it with one before pushing to it");
+  }
   if (exchange.push_clocks.size() != pushes ||
       exchange.push_learning_rates.size() != pushes) {
     return InvalidArgument(

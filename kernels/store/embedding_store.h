@@ -95,7 +95,8 @@ class EmbeddingStore {
   // clock, ...) is refused whole: nothing of it is applied.
   virtual void Exchange(const ExchangeRequest& request, ExchangeDone done) = 0;
 
-  // Creates the table, or confirms that it exists with this very spec. Blocks.
+  // Creates the table, or confirms that it exists with this very spec, or gives
+  // its optimizer to a table that has none (BringsOptimizer). Blocks.
   virtual Status CreateTable(const TableSpec& spec) = 0;
 
   // Overwrites rows from outside of training: values become `rows` (ids.size()

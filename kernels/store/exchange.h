@@ -10,6 +10,7 @@
 #ifndef HET_TF_KERNELS_STORE_EXCHANGE_H_
 #define HET_TF_KERNELS_STORE_EXCHANGE_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -69,6 +70,7 @@ struct RowView {
 };
 
 struct TableReply {
+  std::size_t dimension = 0;  // of the rows
   // Position by position as in validate_ids; `values == nullptr` means that
   // the copy may be used (`clock` and `step_scale` are then meaningless).
   std::vector<RowView> validated;

@@ -11,7 +11,8 @@ RequestSplit::RequestSplit(const ExchangeRequest& request,
   sizes_.reserve(request.tables.size());
   for (std::size_t t = 0; t < request.tables.size(); ++t) {
     const TableExchange& exchange = request.tables[t];
-    sizes_.push_back({exchange.validate_ids.size(), exchange.fetch_ids.size()});
+    sizes_.push_back({exchange.validate_ids.size(), exchange.fetch_ids.size(),
+                      dimensions[t]});
     Cut(exchange, t, dimensions[t], router);
   }
   for (ShardPart& part : parts_) {
@@ -71,8 +72,9 @@ ExchangeReply RequestSplit::PrepareReply() const {
   ExchangeReply whole;
   whole.tables.resize(sizes_.size());
   for (std::size_t t = 0; t < sizes_.size(); ++t) {
-    whole.tables[t].validated.resize(sizes_[t].first);
-    whole.tables[t].fetched.resize(sizes_[t].second);
+    whole.tables[t].dimension = sizes_[t].dimension;
+    whole.tables[t].validated.resize(sizes_[t].validate);
+    whole.tables[t].fetched.resize(sizes_[t].fetch);
   }
   return whole;
 }

@@ -55,7 +55,11 @@ class RequestSplit {
   void Cut(const TableExchange& exchange, std::size_t table,
            std::size_t dimension, const Router& router);
 
-  std::vector<std::pair<std::size_t, std::size_t>> sizes_;  // validate, fetch
+  struct TableSize {
+    std::size_t validate, fetch, dimension;
+  };
+
+  std::vector<TableSize> sizes_;
   std::vector<ShardPart> parts_;
 };
 

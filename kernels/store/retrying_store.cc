@@ -14,8 +14,7 @@ namespace {
 bool IsRetried(StatusCode code) {
   return code == StatusCode::kUnavailable ||
          code == StatusCode::kDeadlineExceeded ||
-         code == StatusCode::kAborted ||
-         code == StatusCode::kResourceExhausted;
+         code == StatusCode::kAborted;
 }
 
 }  // namespace

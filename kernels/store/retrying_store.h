@@ -9,8 +9,9 @@
 // shard refused as wrong (INVALID_ARGUMENT, NOT_FOUND) has taken its number and
 // lets the next ones pass.
 //
-// Retried are UNAVAILABLE, DEADLINE_EXCEEDED (of one attempt), ABORTED and
-// RESOURCE_EXHAUSTED (the shard's window is full); everything else is final.
+// Retried are UNAVAILABLE (which is also how a full window answers),
+// DEADLINE_EXCEEDED (of one attempt) and ABORTED; everything else is final:
+// RESOURCE_EXHAUSTED is how gRPC says that a message is too large.
 //
 // Ownership: shares the wrapped store and the timer; calls in flight keep what
 // they need alive. Thread-safety: as EmbeddingStore says. Lock order: mutex is

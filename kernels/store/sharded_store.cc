@@ -106,7 +106,10 @@ Status ShardedStore::CreateTable(const TableSpec& spec) {
   }
   MutexLock lock(&mutex_);
   const auto [entry, created] = specs_.emplace(spec.id(), spec);
-  return created ? OkStatus() : CheckSameSpec(entry->second, spec);
+  if (created) return OkStatus();
+  HET_RETURN_IF_ERROR(CheckSameSpec(entry->second, spec));
+  if (BringsOptimizer(entry->second, spec)) entry->second = spec;
+  return OkStatus();
 }
 
 Status ShardedStore::Assign(TableId table, Staleness staleness,

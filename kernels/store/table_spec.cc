@@ -2,6 +2,7 @@
 
 #include "kernels/base/hash.h"
 #include "kernels/initializer/initializer.h"
+#include "kernels/optimizer/no_optimizer.h"
 #include "kernels/optimizer/optimizer.h"
 
 namespace het {
@@ -40,7 +41,8 @@ Status CheckSameSpec(const TableSpec& existing, const TableSpec& wanted) {
   if (existing.dimension != wanted.dimension) {
     return differs("dimension", existing.dimension, wanted.dimension);
   }
-  if (existing.optimizer != wanted.optimizer) {
+  if (existing.optimizer != wanted.optimizer &&
+      !IsNoOptimizer(existing.optimizer) && !IsNoOptimizer(wanted.optimizer)) {
     return differs("optimizer", ToString(existing.optimizer),
                    ToString(wanted.optimizer));
   }
@@ -52,6 +54,10 @@ Status CheckSameSpec(const TableSpec& existing, const TableSpec& wanted) {
     return differs("seed", existing.seed, wanted.seed);
   }
   return OkStatus();
+}
+
+bool BringsOptimizer(const TableSpec& existing, const TableSpec& wanted) {
+  return IsNoOptimizer(existing.optimizer) && !IsNoOptimizer(wanted.optimizer);
 }
 
 }  // namespace het

@@ -1,7 +1,9 @@
 // TableSpec: everything that shards must agree on about a table.
 //
 // A plain value. Creating a table that exists with an equal spec is a no-op;
-// with another spec it is an error that says what differs.
+// with another spec it is an error that says what differs. Only the optimizer
+// may come later: a spec with optimizer "none" makes no claim about it, and the
+// first one that names an optimizer decides.
 
 #ifndef HET_TF_KERNELS_STORE_TABLE_SPEC_H_
 #define HET_TF_KERNELS_STORE_TABLE_SPEC_H_
@@ -30,9 +32,13 @@ struct TableSpec {
 // [1, kMaxDimension], or the initializer or optimizer is unknown.
 Status Validate(const TableSpec& spec);
 
-// OK when `wanted` equals `existing`, else INVALID_ARGUMENT that names the
-// table and the first field that differs, with both values.
+// OK when `wanted` equals `existing`, or differs from it only in that one of
+// them has no optimizer; else INVALID_ARGUMENT that names the table and the
+// first field that differs, with both values.
 Status CheckSameSpec(const TableSpec& existing, const TableSpec& wanted);
+
+// True when `wanted` brings the optimizer that `existing` lacks.
+bool BringsOptimizer(const TableSpec& existing, const TableSpec& wanted);
 
 inline constexpr std::size_t kMaxDimension = 1 << 20;
 

@@ -1,0 +1,115 @@
+// Entries and UniqueIds against maps of the standard library.
+
+#include "kernels/cache/entries.h"
+
+#include <gtest/gtest.h>
+
+#include <limits>
+#include <map>
+#include <random>
+#include <set>
+
+#include "kernels/cache/unique_ids.h"
+
+namespace het {
+namespace {
+
+TEST(Entries, FindsWhatWasInsertedAndNotErased) {
+  for (std::uint64_t seed = 1; seed <= 10; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    std::mt19937_64 random(seed);
+    Entries entries(3);
+    std::map<RowId, Entries::Entry> model;
+    for (int i = 0; i < 20000; ++i) {
+      // Neighbours and ids far apart, so that probing sequences meet.
+      const RowId id = static_cast<RowId>(random() % 300) *
+                       (random() % 2 == 0 ? 1 : (RowId{1} << 40));
+      const auto known = model.find(id);
+      ASSERT_EQ(entries.Find(id),
+                known == model.end() ? Entries::kNone : known->second);
+      if (known == model.end()) {
+        const Entries::Entry entry = entries.Insert(id);
+        ASSERT_EQ(entries[entry].id, id);
+        ASSERT_TRUE(entries[entry].occupied);
+        ASSERT_EQ(entries[entry].pending_commits, 0u);
+        for (int d = 0; d < 3; ++d) {
+          ASSERT_EQ(entries.pending(entry)[d], 0.0f);
+          entries.pending(entry)[d] = 7;
+          entries.values(entry)[d] = static_cast<float>(id % 1000 + d);
+        }
+        model[id] = entry;
+      } else if (random() % 2 == 0) {
+        for (int d = 0; d < 3; ++d) {
+          ASSERT_EQ(entries.values(known->second)[d],
+                    static_cast<float>(id % 1000 + d));
+        }
+        entries.Erase(known->second);
+        model.erase(known);
+      }
+      ASSERT_EQ(entries.size(), model.size());
+    }
+    for (const auto& [id, entry] : model) ASSERT_EQ(entries.Find(id), entry);
+  }
+}
+
+TEST(Entries, UsesNumbersAndMemoryAgain) {
+  Entries entries(8);
+  for (RowId id = 0; id < 1000; ++id) entries.Insert(id);
+  const Entries::Entry end = entries.end();
+  const std::int64_t bytes = entries.memory_bytes();
+  for (int round = 0; round < 20; ++round) {
+    for (RowId id = 0; id < 1000; ++id) {
+      entries.Erase(entries.Find(1000 * round + id));
+    }
+    EXPECT_EQ(entries.size(), 0u);
+    for (RowId id = 0; id < 1000; ++id) entries.Insert(1000 * (round + 1) + id);
+  }
+  EXPECT_EQ(entries.end(), end);
+  EXPECT_LT(entries.memory_bytes(), 2 * bytes);
+}
+
+TEST(Entries, ValuesDoNotMoveWhileItGrows) {
+  Entries entries(2);
+  const Entries::Entry first = entries.Insert(1);
+  float* const values = entries.values(first);
+  for (RowId id = 2; id < 5000; ++id) entries.Insert(id);
+  EXPECT_EQ(entries.values(first), values);
+}
+
+TEST(UniqueIds, KeepsTheOrderOfFirstOccurrence) {
+  UniqueIds unique;
+  unique.Assign(std::vector<RowId>{5, 3, 5, -1, 3, 5});
+  EXPECT_EQ(unique.ids(), (std::vector<RowId>{5, 3, -1}));
+  EXPECT_EQ(unique.inverse(), (std::vector<std::uint32_t>{0, 1, 0, 2, 1, 0}));
+  unique.Assign({});
+  EXPECT_TRUE(unique.ids().empty());
+  EXPECT_TRUE(unique.inverse().empty());
+}
+
+TEST(UniqueIds, IsExactOverTheWholeRange) {
+  const std::vector<RowId> ids = {
+      std::numeric_limits<RowId>::min(), std::numeric_limits<RowId>::max(),
+      (RowId{1} << 53), (RowId{1} << 53) + 1, (1 << 24), (1 << 24) + 1, 0, -1};
+  UniqueIds unique;
+  unique.Assign(ids);
+  EXPECT_EQ(unique.ids(), ids);
+}
+
+TEST(UniqueIds, RebuildsEveryBatch) {
+  UniqueIds unique;
+  std::mt19937_64 random(1);
+  for (int batch = 0; batch < 300; ++batch) {
+    std::vector<RowId> ids(random() % 500);
+    for (RowId& id : ids) id = static_cast<RowId>(random() % (1 + random() % 90));
+    unique.Assign(ids);
+    ASSERT_EQ(unique.inverse().size(), ids.size());
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+      ASSERT_EQ(unique.ids()[unique.inverse()[i]], ids[i]);
+    }
+    ASSERT_EQ(unique.ids().size(), (std::set<RowId>(ids.begin(), ids.end()))
+                                       .size());
+  }
+}
+
+}  // namespace
+}  // namespace het

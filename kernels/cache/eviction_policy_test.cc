@@ -1,0 +1,232 @@
+// Eviction policies against simple models of what their headers say.
+
+#include "kernels/cache/eviction_policy.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+#include <random>
+#include <set>
+#include <vector>
+
+namespace het {
+namespace {
+
+using Entry = EvictionPolicy::Entry;
+
+std::unique_ptr<EvictionPolicy> Make(const std::string& name,
+                                     std::int64_t capacity) {
+  auto policy = CreateEvictionPolicy(name, capacity);
+  EXPECT_TRUE(policy.ok()) << policy.status().ToString();
+  return std::move(policy).Take();
+}
+
+void Use(EvictionPolicy& policy, Entry entry, int times = 1) {
+  for (int i = 0; i < times; ++i) {
+    policy.Remove(entry);
+    policy.Add(entry);
+  }
+}
+
+// The model of LRU and LFU: a list of entries with counts, oldest first.
+class Model {
+ public:
+  Model(bool counts, std::int64_t capacity)
+      : counts_(counts), period_(10 * std::max<std::int64_t>(capacity, 1)) {}
+
+  void Add(Entry entry) {
+    int& count = history_[entry];
+    if (counts_) count = std::min(count + 1, 63);
+    inside_.push_back({entry, count});
+    if (counts_ && ++uses_ == period_) {
+      uses_ = 0;
+      for (auto& [known, value] : history_) value /= 2;
+      // Lists of counts 2k and 2k + 1 become one: the lower before the higher.
+      std::stable_sort(inside_.begin(), inside_.end(),
+                       [](const Listed& a, const Listed& b) {
+                         return a.count < b.count;
+                       });
+      for (Listed& listed : inside_) listed.count /= 2;
+    }
+  }
+  void Remove(Entry entry) {
+    inside_.erase(std::find_if(
+        inside_.begin(), inside_.end(),
+        [&](const Listed& listed) { return listed.entry == entry; }));
+  }
+  Entry Evict() {
+    const auto least = std::min_element(
+        inside_.begin(), inside_.end(),
+        [](const Listed& a, const Listed& b) { return a.count < b.count; });
+    const Entry entry = least->entry;
+    inside_.erase(least);
+    history_.erase(entry);
+    return entry;
+  }
+  void Forget(Entry entry) { history_.erase(entry); }
+
+ private:
+  struct Listed {
+    Entry entry;
+    int count;
+  };
+  const bool counts_;
+  const std::int64_t period_;
+  std::int64_t uses_ = 0;
+  std::map<Entry, int> history_;
+  std::vector<Listed> inside_;
+};
+
+void CompareWithModel(const std::string& name, std::uint64_t seed) {
+  SCOPED_TRACE(name + " seed " + std::to_string(seed));
+  std::mt19937_64 random(seed);
+  const auto capacity = static_cast<std::int64_t>(1 + random() % 30);
+  const auto policy = Make(name, capacity);
+  Model model(name == "lfu", capacity);
+  std::set<Entry> inside, outside;
+  Entry next = 0;
+  const auto pick = [&](const std::set<Entry>& from) {
+    return *std::next(from.begin(),
+                      static_cast<std::ptrdiff_t>(random() % from.size()));
+  };
+  for (int i = 0; i < 5000; ++i) {
+    const std::size_t what = random() % 10;
+    if (what < 2 && inside.size() + outside.size() < 60) {
+      outside.insert(next++);
+    } else if (what < 6 && !outside.empty()) {
+      const Entry entry = pick(outside);
+      outside.erase(entry);
+      inside.insert(entry);
+      policy->Add(entry);
+      model.Add(entry);
+    } else if (what < 8 && !inside.empty()) {
+      const Entry entry = pick(inside);
+      inside.erase(entry);
+      outside.insert(entry);
+      policy->Remove(entry);
+      model.Remove(entry);
+    } else if (what == 8 && !inside.empty()) {
+      const Entry expected = model.Evict();
+      ASSERT_EQ(policy->Evict(), expected) << "step " << i;
+      inside.erase(expected);
+      outside.insert(expected);  // the number is used again
+    } else if (!outside.empty()) {
+      const Entry entry = pick(outside);
+      policy->Forget(entry);
+      model.Forget(entry);
+    }
+  }
+}
+
+TEST(EvictionPolicy, LruFollowsItsModel) {
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) CompareWithModel("lru", seed);
+}
+
+TEST(EvictionPolicy, LfuFollowsItsModel) {
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) CompareWithModel("lfu", seed);
+}
+
+TEST(EvictionPolicy, LfuKeepsWhatIsUsedOften) {
+  const auto policy = Make("lfu", 1000);
+  for (Entry entry = 0; entry < 5; ++entry) policy->Add(entry);
+  Use(*policy, 2, 5);
+  Use(*policy, 0, 3);
+  Use(*policy, 4, 2);
+  Use(*policy, 1, 1);
+  std::vector<Entry> evicted;
+  for (int i = 0; i < 5; ++i) evicted.push_back(policy->Evict());
+  EXPECT_EQ(evicted, (std::vector<Entry>{3, 1, 4, 0, 2}));
+}
+
+TEST(EvictionPolicy, LfuForgetsYesterdaysHotRows) {
+  const auto policy = Make("lfu", 10);
+  policy->Add(0);
+  Use(*policy, 0, 50);  // hot long ago
+  for (Entry entry = 1; entry < 10; ++entry) policy->Add(entry);
+  for (int round = 0; round < 100; ++round) {
+    for (Entry entry = 1; entry < 10; ++entry) Use(*policy, entry);
+  }
+  EXPECT_EQ(policy->Evict(), 0u);
+}
+
+TEST(EvictionPolicy, LightLfuKeepsHotRowsBeforeListedOnes) {
+  const auto policy = Make("light_lfu", 1000);
+  policy->Add(0);
+  Use(*policy, 0, 30);  // hot
+  for (Entry entry = 1; entry < 6; ++entry) {
+    policy->Add(entry);
+    Use(*policy, entry, 10);  // used often, not yet hot
+  }
+  for (int i = 0; i < 5; ++i) EXPECT_NE(policy->Evict(), 0u);
+  EXPECT_EQ(policy->Evict(), 0u);
+}
+
+TEST(EvictionPolicy, LightLfuHotRowsCoolWhenTheHotSetMoves) {
+  constexpr std::int64_t kCapacity = 20;
+  const auto policy = Make("light_lfu", kCapacity);
+  for (Entry entry = 0; entry < 20; ++entry) {
+    policy->Add(entry);
+    Use(*policy, entry, 20);
+  }
+  // From now on the first ten are used no more.
+  for (int round = 0; round < 200; ++round) {
+    for (Entry entry = 10; entry < 20; ++entry) Use(*policy, entry);
+  }
+  std::set<Entry> evicted;
+  for (int i = 0; i < 10; ++i) evicted.insert(policy->Evict());
+  for (Entry entry = 0; entry < 10; ++entry) {
+    EXPECT_EQ(evicted.count(entry), 1u) << entry;
+  }
+}
+
+TEST(EvictionPolicy, LightLfuHotRowsStayWhileTheyAreUsed) {
+  const auto policy = Make("light_lfu", 4);
+  policy->Add(0);
+  Use(*policy, 0, 20);
+  for (Entry entry = 1; entry < 200; ++entry) {
+    policy->Add(entry);
+    Use(*policy, 0);
+    EXPECT_NE(policy->Evict(), 0u) << entry;
+  }
+}
+
+// Whatever is done: every entry inside comes out exactly once.
+TEST(EvictionPolicy, EveryEntryInsideIsEvictedOnce) {
+  for (const char* name : {"lru", "lfu", "light_lfu"}) {
+    for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+      SCOPED_TRACE(std::string(name) + " seed " + std::to_string(seed));
+      std::mt19937_64 random(seed);
+      const auto policy =
+          Make(name, static_cast<std::int64_t>(random() % 8));
+      std::set<Entry> inside, in_use;
+      for (int i = 0; i < 4000; ++i) {
+        const auto entry = static_cast<Entry>(random() % (1 + random() % 30));
+        if (random() % 12 == 0 && !inside.empty()) {
+          const Entry evicted = policy->Evict();
+          ASSERT_EQ(inside.erase(evicted), 1u);
+        } else if (inside.erase(entry) == 1) {
+          policy->Remove(entry);
+          in_use.insert(entry);
+        } else if (in_use.erase(entry) == 1 && random() % 8 == 0) {
+          policy->Forget(entry);
+        } else {
+          in_use.erase(entry);
+          policy->Add(entry);
+          inside.insert(entry);
+        }
+      }
+      while (!inside.empty()) ASSERT_EQ(inside.erase(policy->Evict()), 1u);
+    }
+  }
+}
+
+TEST(EvictionPolicy, RefusesAnUnknownName) {
+  const Status status = CreateEvictionPolicy("fifo", 1).status();
+  EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(status.message(),
+            "unknown eviction policy 'fifo'; known are: lru, lfu, light_lfu");
+}
+
+}  // namespace
+}  // namespace het

@@ -1,0 +1,162 @@
+// The ops: their signatures, shapes and documentation.
+
+#include "tensorflow/core/framework/common_shape_fns.h"
+#include "tensorflow/core/framework/op.h"
+#include "tensorflow/core/framework/shape_inference.h"
+
+namespace het {
+namespace {
+
+using tensorflow::shape_inference::DimensionHandle;
+using tensorflow::shape_inference::InferenceContext;
+using tensorflow::shape_inference::ScalarShape;
+using tensorflow::shape_inference::ShapeHandle;
+
+absl::Status LookupShape(InferenceContext* c) {
+  ShapeHandle unused;
+  TF_RETURN_IF_ERROR(c->WithRank(c->input(0), 0, &unused));
+  std::int64_t dimension;
+  TF_RETURN_IF_ERROR(c->GetAttr("dimension", &dimension));
+  ShapeHandle rows;
+  TF_RETURN_IF_ERROR(c->Concatenate(
+      c->input(1), c->Vector(c->MakeDim(dimension)), &rows));
+  c->set_output(0, rows);
+  return absl::OkStatus();
+}
+
+// ids [n] and rows or gradients [n, dimension] at inputs 1 and 2.
+absl::Status CheckIdsAndRows(InferenceContext* c) {
+  ShapeHandle handle, ids, rows;
+  TF_RETURN_IF_ERROR(c->WithRank(c->input(0), 0, &handle));
+  TF_RETURN_IF_ERROR(c->WithRank(c->input(1), 1, &ids));
+  TF_RETURN_IF_ERROR(c->WithRank(c->input(2), 2, &rows));
+  DimensionHandle n;
+  return c->Merge(c->Dim(ids, 0), c->Dim(rows, 0), &n);
+}
+
+absl::Status UpdateShape(InferenceContext* c) {
+  TF_RETURN_IF_ERROR(CheckIdsAndRows(c));
+  ShapeHandle scalar;
+  TF_RETURN_IF_ERROR(c->WithRank(c->input(3), 0, &scalar));
+  return c->WithRank(c->input(4), 0, &scalar);
+}
+
+absl::Status VectorShape(InferenceContext* c) {
+  c->set_output(0, c->Vector(InferenceContext::kUnknownDim));
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+REGISTER_OP("HetStore")
+    .Output("store: resource")
+    .Attr("addresses: list(string)")
+    .Attr("deadline_ms: int >= 1 = 30000")
+    .Attr("connect_timeout_ms: int >= 1 = 60000")
+    .Attr("max_message_bytes: int >= 1 = 1073741824")
+    .Attr("container: string = ''")
+    .Attr("shared_name: string")
+    .SetIsStateful()
+    .SetShapeFn(ScalarShape)
+    .Doc(R"doc(
+Opens the store that holds the tables: shards at `addresses`, or one inside this
+process when the list is empty. The same shared_name gives the same store.
+
+addresses: "host:port" or "unix:/path", in shard order.
+deadline_ms: after how long an unanswered call is an error, retries included.
+connect_timeout_ms: how long to wait for each shard to come up.
+)doc");
+
+REGISTER_OP("HetEmbeddingTable")
+    .Input("store: resource")
+    .Output("table: resource")
+    .Attr("table_name: string")
+    .Attr("dimension: int >= 1")
+    .Attr("initializer: string = 'uniform'")
+    .Attr("initializer_names: list(string) = []")
+    .Attr("initializer_values: list(float) = []")
+    .Attr("seed: int = 0")
+    .Attr("optimizer: string = 'none'")
+    .Attr("optimizer_names: list(string) = []")
+    .Attr("optimizer_values: list(float) = []")
+    .Attr("capacity: int >= 0 = 0")
+    .Attr("staleness: int >= -1 = 0")
+    .Attr("policy: string = 'lfu'")
+    .Attr("max_pending_commits: int >= 0 = 0")
+    .Attr("vocabulary_size: int >= 0 = 0")
+    .Attr("reject_non_finite: bool = false")
+    .Attr("container: string = ''")
+    .Attr("shared_name: string")
+    .SetIsStateful()
+    .SetShapeFn(ScalarShape)
+    .Doc(R"doc(
+A table in the store with this worker's cache before it. The same shared_name
+gives the same table and cache; other options under it are an error, except that
+a table with optimizer "none" gets the first other one that is given.
+
+staleness: in clock ticks; -1 is unbounded.
+capacity: rows kept between steps; 0 is no cache.
+)doc");
+
+REGISTER_OP("HetEmbeddingLookup")
+    .Input("table: resource")
+    .Input("ids: Tids")
+    .Output("rows: float")
+    .Attr("Tids: {int32, int64}")
+    .Attr("dimension: int >= 1")
+    .Attr("mode: {'training', 'inference', 'fresh'} = 'training'")
+    .SetIsStateful()
+    .SetShapeFn(LookupShape)
+    .Doc(R"doc(
+Reads rows: ids of any shape, rows of shape ids.shape + [dimension].
+
+mode: "training" keeps the rows for the update that follows; "inference" reads
+  through the cache; "fresh" reads past it.
+)doc");
+
+REGISTER_OP("HetEmbeddingUpdate")
+    .Input("table: resource")
+    .Input("ids: Tids")
+    .Input("gradients: float")
+    .Input("learning_rate: float")
+    .Input("scale: float")
+    .Attr("Tids: {int32, int64}")
+    .SetIsStateful()
+    .SetShapeFn(UpdateShape)
+    .Doc(R"doc(
+One optimizer step on the rows `ids` ([n]): gradients ([n, dimension]) of equal
+ids are summed and multiplied by `scale`.
+)doc");
+
+REGISTER_OP("HetEmbeddingFlush")
+    .Input("table: resource")
+    .SetIsStateful()
+    .SetShapeFn(tensorflow::shape_inference::NoOutputs)
+    .Doc("Pushes every pending gradient and waits for the shards to have it.");
+
+REGISTER_OP("HetEmbeddingAssign")
+    .Input("table: resource")
+    .Input("ids: Tids")
+    .Input("rows: float")
+    .Attr("Tids: {int32, int64}")
+    .SetIsStateful()
+    .SetShapeFn(CheckIdsAndRows)
+    .Doc("Overwrites the rows `ids` ([n]) with `rows` ([n, dimension]).");
+
+REGISTER_OP("HetEmbeddingStats")
+    .Input("table: resource")
+    .Output("stats: int64")
+    .SetIsStateful()
+    .SetShapeFn(VectorShape)
+    .Doc("The cache's counters; het_tf/ops.py names them in this order.");
+
+REGISTER_OP("HetStoreTraffic")
+    .Input("store: resource")
+    .Output("traffic: int64")
+    .SetIsStateful()
+    .SetShapeFn(VectorShape)
+    .Doc(
+        "Messages and bytes by kind, as this worker counts them; het_tf/ops.py "
+        "names them in this order.");
+
+}  // namespace het

@@ -1,0 +1,186 @@
+// Kernels that make resources: the store and the tables.
+
+#include <string>
+#include <vector>
+
+#include "kernels/ops/resources.h"
+#include "kernels/rpc/connect.h"
+
+namespace het {
+namespace {
+
+using tensorflow::OpKernel;
+using tensorflow::OpKernelConstruction;
+using tensorflow::OpKernelContext;
+using tensorflow::ResourceMgr;
+using tensorflow::Tensor;
+using tensorflow::TensorShape;
+
+// Finds or makes the resource and puts a handle to it into output 0.
+template <typename Resource, typename Create>
+absl::Status MakeResource(OpKernelContext* context, const std::string& container,
+                          const std::string& name, Create create,
+                          tensorflow::core::RefCountPtr<Resource>* resource) {
+  const std::string place =
+      container.empty() ? context->resource_manager()->default_container()
+                        : container;
+  Resource* made = nullptr;
+  TF_RETURN_IF_ERROR(context->resource_manager()->LookupOrCreate<Resource>(
+      place, name, &made, create));
+  resource->reset(made);
+  Tensor* handle = nullptr;
+  TF_RETURN_IF_ERROR(context->allocate_output(0, TensorShape({}), &handle));
+  handle->scalar<tensorflow::ResourceHandle>()() =
+      tensorflow::MakeResourceHandle<Resource>(context, place, name);
+  return absl::OkStatus();
+}
+
+// Blocks until the shards have answered: it runs once, before training.
+class StoreOp : public OpKernel {
+ public:
+  explicit StoreOp(OpKernelConstruction* context) : OpKernel(context) {
+    OP_REQUIRES_OK(context, context->GetAttr("addresses", &options_.addresses));
+    std::int64_t deadline, connect_timeout, max_message;
+    OP_REQUIRES_OK(context, context->GetAttr("deadline_ms", &deadline));
+    OP_REQUIRES_OK(context,
+                   context->GetAttr("connect_timeout_ms", &connect_timeout));
+    OP_REQUIRES_OK(context, context->GetAttr("max_message_bytes", &max_message));
+    OP_REQUIRES_OK(context, context->GetAttr("container", &container_));
+    OP_REQUIRES_OK(context, context->GetAttr("shared_name", &shared_name_));
+    options_.deadline = std::chrono::milliseconds(deadline);
+    options_.connect_timeout = std::chrono::milliseconds(connect_timeout);
+    options_.max_message_bytes = static_cast<std::size_t>(max_message);
+  }
+
+  void Compute(OpKernelContext* context) override {
+    tensorflow::core::RefCountPtr<StoreResource> resource;
+    OP_REQUIRES_OK(
+        context,
+        MakeResource<StoreResource>(
+            context, container_, shared_name_,
+            [this](StoreResource** made) {
+              auto store = OpenStore(options_);
+              if (!store.ok()) return ToTensorFlow(store.status());
+              *made = new StoreResource(std::move(store).Take());
+              return absl::OkStatus();
+            },
+            &resource));
+  }
+
+ private:
+  StoreOptions options_;
+  std::string container_;
+  std::string shared_name_;
+};
+
+class TableOp : public OpKernel {
+ public:
+  explicit TableOp(OpKernelConstruction* context) : OpKernel(context) {
+    OP_REQUIRES_OK(context, context->GetAttr("table_name", &spec_.name));
+    std::int64_t dimension, seed, capacity, staleness, pending, size;
+    OP_REQUIRES_OK(context, context->GetAttr("dimension", &dimension));
+    OP_REQUIRES_OK(context, context->GetAttr("seed", &seed));
+    OP_REQUIRES_OK(context, GetComponent(context, "initializer",
+                                         &spec_.initializer));
+    OP_REQUIRES_OK(context, GetComponent(context, "optimizer",
+                                         &spec_.optimizer));
+    OP_REQUIRES_OK(context, context->GetAttr("capacity", &capacity));
+    OP_REQUIRES_OK(context, context->GetAttr("staleness", &staleness));
+    OP_REQUIRES_OK(context, context->GetAttr("policy", &options_.policy));
+    OP_REQUIRES_OK(context, context->GetAttr("max_pending_commits", &pending));
+    OP_REQUIRES_OK(context, context->GetAttr("vocabulary_size", &size));
+    OP_REQUIRES_OK(context, context->GetAttr("reject_non_finite",
+                                             &options_.reject_non_finite));
+    OP_REQUIRES_OK(context, context->GetAttr("container", &container_));
+    OP_REQUIRES_OK(context, context->GetAttr("shared_name", &shared_name_));
+    spec_.dimension = static_cast<std::size_t>(dimension);
+    spec_.seed = static_cast<std::uint64_t>(seed);
+    options_.capacity = capacity;
+    options_.staleness = staleness < 0 ? kUnboundedStaleness : staleness;
+    options_.max_pending_commits = pending;
+    options_.vocabulary_size = size;
+  }
+
+  void Compute(OpKernelContext* context) override {
+    std::shared_ptr<EmbeddingStore> store;
+    OP_REQUIRES_OK(context, GetStore(context, 0, &store));
+    tensorflow::core::RefCountPtr<TableResource> table;
+    OP_REQUIRES_OK(
+        context,
+        MakeResource<TableResource>(
+            context, container_, shared_name_,
+            [&](TableResource** made) {
+              auto cache = EmbeddingCache::Create(spec_, options_, store);
+              if (!cache.ok()) return ToTensorFlow(cache.status());
+              *made = new TableResource(std::move(cache).Take());
+              return absl::OkStatus();
+            },
+            &table));
+    OP_REQUIRES_OK(context, ToTensorFlow(CheckSame(*table->cache())));
+  }
+
+ private:
+  static absl::Status GetComponent(OpKernelConstruction* context,
+                                   const std::string& attribute,
+                                   ComponentSpec* spec) {
+    std::vector<std::string> names;
+    std::vector<float> values;
+    TF_RETURN_IF_ERROR(context->GetAttr(attribute, &spec->name));
+    TF_RETURN_IF_ERROR(context->GetAttr(attribute + "_names", &names));
+    TF_RETURN_IF_ERROR(context->GetAttr(attribute + "_values", &values));
+    if (names.size() != values.size()) {
+      return InvalidInput(
+          attribute, " has ", names.size(), " parameter names and ",
+          values.size(), " values, expected as many");
+    }
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      spec->parameters[names[i]] = values[i];
+    }
+    return absl::OkStatus();
+  }
+
+  // The resource may have been there before, under other options.
+  Status CheckSame(EmbeddingCache& cache) const {
+    TableSpec present = cache.table();
+    present.optimizer = cache.optimizer();
+    HET_RETURN_IF_ERROR(CheckSameSpec(present, spec_));
+    const CacheOptions& there = cache.options();
+    if (there.capacity != options_.capacity ||
+        there.staleness != options_.staleness ||
+        there.policy != options_.policy ||
+        there.max_pending_commits != options_.max_pending_commits ||
+        there.vocabulary_size != options_.vocabulary_size ||
+        there.reject_non_finite != options_.reject_non_finite) {
+      return InvalidArgument("table '", spec_.name, "' is open with ",
+                             Describe(there), ", asked for ",
+                             Describe(options_),
+                             ": one table has one cache in a process");
+    }
+    return cache.SetOptimizer(spec_.optimizer);
+  }
+
+  static std::string Describe(const CacheOptions& options) {
+    return "capacity=" + std::to_string(options.capacity) + ", staleness=" +
+           (options.staleness == kUnboundedStaleness
+                ? std::string("unbounded")
+                : std::to_string(options.staleness)) +
+           ", policy=" + options.policy +
+           ", max_pending_commits=" +
+           std::to_string(options.max_pending_commits) +
+           ", vocabulary_size=" + std::to_string(options.vocabulary_size) +
+           ", reject_non_finite=" + (options.reject_non_finite ? "true" : "false");
+  }
+
+  TableSpec spec_;
+  CacheOptions options_;
+  std::string container_;
+  std::string shared_name_;
+};
+
+REGISTER_KERNEL_BUILDER(Name("HetStore").Device(tensorflow::DEVICE_CPU),
+                        StoreOp);
+REGISTER_KERNEL_BUILDER(
+    Name("HetEmbeddingTable").Device(tensorflow::DEVICE_CPU), TableOp);
+
+}  // namespace
+}  // namespace het

@@ -1,0 +1,73 @@
+// MessageWriter: writes one protobuf message into one gRPC slice.
+//
+// Used twice with the same calls: a first pass without memory measures, a
+// second one writes. Payloads of 4-byte values are aligned: their length prefix
+// is stretched with continuation bytes, which protobuf allows, up to the five
+// bytes that its C++ parser reads of a length; beyond that the tag is.
+//
+// A short-lived value; not thread-safe.
+
+#ifndef HET_TF_KERNELS_RPC_MESSAGE_WRITER_H_
+#define HET_TF_KERNELS_RPC_MESSAGE_WRITER_H_
+
+#include <cstdint>
+#include <cstring>
+
+namespace het {
+
+class MessageWriter {
+ public:
+  enum WireType : std::uint32_t { kVarint = 0, kFixed64 = 1, kBytes = 2 };
+
+  // `to` is null when only measuring.
+  explicit MessageWriter(std::uint8_t* to) : to_(to) {}
+
+  std::size_t size() const { return size_; }
+
+  static std::size_t VarintSize(std::uint64_t value) {
+    return (static_cast<std::size_t>(63 - __builtin_clzll(value | 1)) * 9 + 73) /
+           64;
+  }
+
+  void Tag(std::uint32_t field, WireType type) { Varint(field << 3 | type); }
+  void Varint(std::uint64_t value) { PaddedVarint(value, VarintSize(value)); }
+  void Fixed64(std::uint64_t value) { Raw(&value, sizeof value); }
+
+  void Raw(const void* data, std::size_t bytes) {
+    if (to_ != nullptr && bytes > 0) std::memcpy(to_ + size_, data, bytes);
+    size_ += bytes;
+  }
+
+  // Writes the header of a bytes field whose content starts at a multiple of 4.
+  void AlignedHeader(std::uint32_t field, std::size_t bytes) {
+    constexpr std::size_t kLongestLength = 5;
+    const std::uint32_t tag = field << 3 | kBytes;
+    std::size_t tag_width = VarintSize(tag);
+    std::size_t width = VarintSize(bytes);
+    while ((size_ + tag_width + width) % 4 != 0) {
+      ++(width < kLongestLength ? width : tag_width);
+    }
+    PaddedVarint(tag, tag_width);
+    PaddedVarint(bytes, width);
+  }
+
+ private:
+  void PaddedVarint(std::uint64_t value, std::size_t width) {
+    for (std::size_t i = 0; i < width; ++i) {
+      const bool more = i + 1 < width;
+      if (to_ != nullptr) {
+        to_[size_ + i] =
+            static_cast<std::uint8_t>((value & 0x7f) | (more ? 0x80 : 0));
+      }
+      value >>= 7;
+    }
+    size_ += width;
+  }
+
+  std::uint8_t* const to_;
+  std::size_t size_ = 0;
+};
+
+}  // namespace het
+
+#endif  // HET_TF_KERNELS_RPC_MESSAGE_WRITER_H_

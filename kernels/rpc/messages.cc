@@ -1,0 +1,100 @@
+#include "kernels/rpc/messages.h"
+
+#include <utility>
+
+#include "kernels/base/version.h"
+
+namespace het {
+namespace {
+
+void Fill(const ComponentSpec& spec, v1::Component* message) {
+  message->set_name(spec.name);
+  for (const auto& [name, value] : spec.parameters) {
+    (*message->mutable_parameters())[name] = value;
+  }
+}
+
+ComponentSpec FromMessage(const v1::Component& message) {
+  ComponentSpec spec;
+  spec.name = message.name();
+  for (const auto& [name, value] : message.parameters()) {
+    spec.parameters[name] = value;
+  }
+  return spec;
+}
+
+void Fill(const TrafficBytes& bytes, v1::TrafficBytes* message) {
+  message->set_ids(bytes.ids);
+  message->set_clocks(bytes.clocks);
+  message->set_rows(bytes.rows);
+  message->set_gradients(bytes.gradients);
+  message->set_framing(bytes.framing);
+}
+
+TrafficBytes FromMessage(const v1::TrafficBytes& message) {
+  return {message.ids(), message.clocks(), message.rows(), message.gradients(),
+          message.framing()};
+}
+
+}  // namespace
+
+v1::CreateTableRequest ToMessage(const TableSpec& spec) {
+  v1::CreateTableRequest message;
+  message.set_name(spec.name);
+  message.set_dimension(spec.dimension);
+  Fill(spec.initializer, message.mutable_initializer());
+  message.set_seed(spec.seed);
+  Fill(spec.optimizer, message.mutable_optimizer());
+  return message;
+}
+
+TableSpec FromMessage(const v1::CreateTableRequest& message) {
+  TableSpec spec;
+  spec.name = message.name();
+  spec.dimension = message.dimension();
+  spec.initializer = FromMessage(message.initializer());
+  spec.seed = message.seed();
+  spec.optimizer = FromMessage(message.optimizer());
+  return spec;
+}
+
+v1::StatsReply ToMessage(const ShardStats& stats) {
+  v1::StatsReply message;
+  message.set_incarnation(stats.incarnation);
+  message.set_uptime_seconds(stats.uptime_seconds);
+  message.set_workers(stats.workers);
+  message.set_exchanges(stats.exchanges);
+  message.set_repeated_exchanges(stats.repeated_exchanges);
+  message.set_messages(stats.traffic.exchanges);
+  Fill(stats.traffic.sent, message.mutable_sent());
+  Fill(stats.traffic.received, message.mutable_received());
+  for (const TableStats& table : stats.tables) {
+    v1::TableStats* added = message.add_tables();
+    added->set_name(table.name);
+    added->set_dimension(table.dimension);
+    added->set_optimizer(table.optimizer);
+    added->set_rows(table.rows);
+    added->set_memory_bytes(table.memory_bytes);
+  }
+  message.set_package_version(kVersion);
+  return message;
+}
+
+ShardStats FromMessage(const v1::StatsReply& message) {
+  ShardStats stats;
+  stats.incarnation = message.incarnation();
+  stats.uptime_seconds = message.uptime_seconds();
+  stats.workers = message.workers();
+  stats.exchanges = message.exchanges();
+  stats.repeated_exchanges = message.repeated_exchanges();
+  stats.traffic.exchanges = message.messages();
+  stats.traffic.sent = FromMessage(message.sent());
+  stats.traffic.received = FromMessage(message.received());
+  for (const v1::TableStats& table : message.tables()) {
+    stats.tables.push_back({table.name(), table.dimension(), table.optimizer(),
+                            table.rows(), table.memory_bytes()});
+  }
+  return stats;
+}
+
+}  // namespace het

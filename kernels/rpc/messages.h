@@ -1,0 +1,20 @@
+// Administrative messages to the project's values and back.
+
+#ifndef HET_TF_KERNELS_RPC_MESSAGES_H_
+#define HET_TF_KERNELS_RPC_MESSAGES_H_
+
+#include "kernels/store/embedding_store.h"
+#include "kernels/store/table_spec.h"
+#include "protos/shard.pb.h"
+
+namespace het {
+
+v1::CreateTableRequest ToMessage(const TableSpec& spec);
+TableSpec FromMessage(const v1::CreateTableRequest& message);
+
+v1::StatsReply ToMessage(const ShardStats& stats);
+ShardStats FromMessage(const v1::StatsReply& message);
+
+}  // namespace het
+
+#endif  // HET_TF_KERNELS_RPC_MESSAGES_H_

@@ -1,0 +1,202 @@
+#include "kernels/rpc/shard_client.h"
+
+#include <grpcpp/channel.h>
+#include <grpcpp/client_context.h>
+#include <grpcpp/create_channel.h>
+#include <grpcpp/generic/generic_stub.h>
+#include <grpcpp/security/credentials.h>
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "kernels/base/version.h"
+#include "kernels/rpc/codec.h"
+#include "kernels/rpc/messages.h"
+#include "kernels/rpc/status_convert.h"
+#include "kernels/rpc/traffic_counter.h"
+#include "kernels/store/timer.h"
+#include "protos/shard.grpc.pb.h"
+
+namespace het {
+namespace {
+
+constexpr char kExchangeMethod[] = "/het.v1.EmbeddingShard/Exchange";
+
+std::shared_ptr<grpc::Channel> MakeChannel(const ShardClientOptions& options) {
+  grpc::ChannelArguments arguments;
+  const int limit = static_cast<int>(
+      std::min<std::size_t>(options.max_message_bytes,
+                            std::numeric_limits<int>::max()));
+  arguments.SetMaxReceiveMessageSize(limit);
+  arguments.SetMaxSendMessageSize(limit);
+  // RetryingStore repeats calls under their number; gRPC must not do so too.
+  arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
+  // Shards are peers on the cluster's network, never behind a web proxy.
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  // A shard that restarts is found again soon.
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 50);
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 50);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
+  return grpc::CreateCustomChannel(
+      options.address, grpc::InsecureChannelCredentials(), arguments);
+}
+
+}  // namespace
+
+struct ShardClient::Connection {
+  explicit Connection(const ShardClientOptions& with)
+      : options(with),
+        channel(MakeChannel(with)),
+        stub(v1::EmbeddingShard::NewStub(channel)),
+        generic(channel) {}
+
+  void SetDeadline(grpc::ClientContext* context) const {
+    context->set_deadline(std::chrono::system_clock::now() +
+                          options.call_timeout);
+  }
+
+  const ShardClientOptions options;
+  const std::shared_ptr<grpc::Channel> channel;
+  const std::unique_ptr<v1::EmbeddingShard::Stub> stub;
+  grpc::GenericStub generic;
+  TrafficCounter traffic;
+  Incarnation incarnation = 0;  // set once, by Connect
+};
+
+ShardClient::ShardClient(std::shared_ptr<Connection> connection)
+    : connection_(std::move(connection)) {}
+
+ShardClient::~ShardClient() = default;
+
+Result<std::unique_ptr<ShardClient>> ShardClient::Connect(
+    const ShardClientOptions& options) {
+  // The last call may be what holds the connection when it ends, on a thread of
+  // gRPC's, which would then wait for itself: the timer's thread destroys it.
+  const std::shared_ptr<Connection> connection(
+      new Connection(options), [](Connection* unused) {
+        SystemTimer()->Schedule(std::chrono::milliseconds(0),
+                                [unused] { delete unused; });
+      });
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() +
+                       options.connect_timeout);
+  context.set_wait_for_ready(true);
+  v1::HelloRequest request;
+  request.set_protocol_version(kProtocolVersion);
+  request.set_package_version(kVersion);
+  request.set_shard_index(static_cast<std::uint32_t>(options.index));
+  request.set_shard_count(static_cast<std::uint32_t>(options.count));
+  v1::HelloReply reply;
+  const grpc::Status status =
+      connection->stub->Hello(&context, request, &reply);
+  if (status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED) {
+    return Unavailable("no shard answered at ", options.address, " within ",
+                       options.connect_timeout.count(),
+                       " ms: is it running, and is the address right?");
+  }
+  if (status.error_code() == grpc::StatusCode::UNIMPLEMENTED) {
+    return FailedPrecondition("what answers at ", options.address,
+                              " is not a het_tf shard: ",
+                              status.error_message());
+  }
+  if (!status.ok()) return FromGrpc(status).WithContext(options.address);
+  if (reply.protocol_version() != kProtocolVersion) {
+    return FailedPrecondition(
+        "the shard at ", options.address, " is het_tf ",
+        reply.package_version(), " and speaks protocol ",
+        reply.protocol_version(), ", this worker is het_tf ", kVersion,
+        " and speaks protocol ", kProtocolVersion,
+        ": install the same version of het_tf everywhere");
+  }
+  connection->incarnation = reply.incarnation();
+  return std::unique_ptr<ShardClient>(new ShardClient(connection));
+}
+
+Incarnation ShardClient::shard_incarnation() const {
+  return connection_->incarnation;
+}
+
+void ShardClient::Exchange(const ExchangeRequest& request, ExchangeDone done) {
+  struct Call {
+    // First, so that it goes last: the context holds the channel too.
+    std::shared_ptr<Connection> connection;
+    grpc::ClientContext context;
+    grpc::ByteBuffer request;
+    grpc::ByteBuffer reply;
+    std::vector<ReplySize> sizes;
+    ExchangeDone done;
+  };
+  auto call = std::make_shared<Call>();
+  call->connection = connection_;
+  call->done = std::move(done);
+  call->sizes.reserve(request.tables.size());
+  for (const TableExchange& table : request.tables) {
+    call->sizes.push_back({table.validate_ids.size(), table.fetch_ids.size()});
+  }
+  TrafficBytes sent;
+  call->request = EncodeRequest(request, &sent);
+  if (call->request.Length() > connection_->options.max_message_bytes) {
+    // Not INVALID_ARGUMENT: the shard has not seen its number.
+    call->done(
+        FailedPrecondition("an exchange of ", call->request.Length(),
+                           " bytes is larger than max_message_bytes (",
+                           connection_->options.max_message_bytes,
+                           "): use smaller batches or raise the limit on both "
+                           "sides"),
+        {});
+    return;
+  }
+  connection_->traffic.AddSent(sent);
+  connection_->SetDeadline(&call->context);
+  connection_->generic.UnaryCall(
+      &call->context, kExchangeMethod, grpc::StubOptions(), &call->request,
+      &call->reply, [call](grpc::Status grpc_status) {
+        Status status = FromGrpc(grpc_status);
+        ExchangeReply reply;
+        if (status.ok()) {
+          TrafficBytes received;
+          status = DecodeReply(call->reply, call->sizes, &reply, &received);
+          call->connection->traffic.AddReceived(received);
+        }
+        if (!status.ok()) reply = ExchangeReply{};
+        call->done(std::move(status), std::move(reply));
+      });
+}
+
+Status ShardClient::CreateTable(const TableSpec& spec) {
+  grpc::ClientContext context;
+  connection_->SetDeadline(&context);
+  v1::CreateTableReply reply;
+  return FromGrpc(
+      connection_->stub->CreateTable(&context, ToMessage(spec), &reply));
+}
+
+Status ShardClient::Assign(TableId table, Staleness staleness,
+                           Span<const RowId> ids, Span<const float> rows) {
+  grpc::ClientContext context;
+  connection_->SetDeadline(&context);
+  v1::AssignRequest request;
+  request.set_table(table);
+  request.set_staleness(static_cast<std::uint64_t>(staleness));
+  request.mutable_ids()->Add(ids.begin(), ids.end());
+  request.set_rows(rows.data(), rows.size() * sizeof(float));
+  v1::AssignReply reply;
+  return FromGrpc(connection_->stub->Assign(&context, request, &reply));
+}
+
+Result<std::vector<ShardStats>> ShardClient::Stats() {
+  grpc::ClientContext context;
+  connection_->SetDeadline(&context);
+  v1::StatsReply reply;
+  HET_RETURN_IF_ERROR(FromGrpc(
+      connection_->stub->Stats(&context, v1::StatsRequest(), &reply)));
+  ShardStats stats = FromMessage(reply);
+  stats.address = connection_->options.address;
+  return std::vector<ShardStats>{std::move(stats)};
+}
+
+Traffic ShardClient::traffic() const { return connection_->traffic.traffic(); }
+
+}  // namespace het

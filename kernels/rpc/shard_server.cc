@@ -1,0 +1,60 @@
+#include "kernels/rpc/shard_server.h"
+
+#include <grpcpp/security/server_credentials.h>
+#include <grpcpp/server.h>
+#include <grpcpp/server_builder.h>
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+namespace het {
+
+ShardServer::ShardServer(std::shared_ptr<EmbeddingStore> store,
+                         Incarnation incarnation, ShardPlace place)
+    : service_(std::move(store), incarnation, place) {}
+
+ShardServer::~ShardServer() { Stop(std::chrono::milliseconds(0)); }
+
+Result<std::unique_ptr<ShardServer>> ShardServer::Start(
+    const ShardServerOptions& options, std::shared_ptr<EmbeddingStore> store,
+    Incarnation incarnation) {
+  const bool unix_socket = options.listen.rfind("unix:", 0) == 0;
+  const std::size_t colon = options.listen.rfind(':');
+  if (colon == std::string::npos || colon + 1 == options.listen.size()) {
+    return InvalidArgument("cannot listen on '", options.listen,
+                           "': expected host:port or unix:/path");
+  }
+  std::unique_ptr<ShardServer> server(
+      new ShardServer(std::move(store), incarnation, options.place));
+  grpc::ServerBuilder builder;
+  int port = 0;
+  builder.AddListeningPort(options.listen, grpc::InsecureServerCredentials(),
+                           &port);
+  // Two servers on one port would each see half of the workers.
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  const int limit = static_cast<int>(
+      std::min<std::size_t>(options.max_message_bytes,
+                            std::numeric_limits<int>::max()));
+  builder.SetMaxReceiveMessageSize(limit);
+  builder.SetMaxSendMessageSize(limit);
+  builder.RegisterService(&server->service_);
+  server->server_ = builder.BuildAndStart();
+  if (server->server_ == nullptr || (!unix_socket && port == 0)) {
+    return AlreadyExists("cannot listen on ", options.listen,
+                         ": the port is in use, or the address does not belong "
+                         "to this host");
+  }
+  server->address_ = unix_socket ? options.listen
+                                 : options.listen.substr(0, colon + 1) +
+                                       std::to_string(port);
+  return server;
+}
+
+void ShardServer::Stop(std::chrono::milliseconds grace) {
+  if (server_ == nullptr) return;
+  server_->Shutdown(std::chrono::system_clock::now() + grace);
+  server_->Wait();
+}
+
+}  // namespace het

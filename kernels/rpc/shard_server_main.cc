@@ -1,0 +1,124 @@
+// het-tf-shard: one parameter-server shard. See --help.
+
+#include <getopt.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <string>
+
+#include "kernels/base/version.h"
+#include "kernels/rpc/shard_server.h"
+#include "kernels/shard/shard.h"
+
+namespace {
+
+constexpr char kHelp[] =
+    "het-tf-shard %s: holds embedding tables and serves them to workers.\n"
+    "\n"
+    "  --listen ADDRESS         host:port (port 0: any free one) or unix:/path\n"
+    "                           (default 127.0.0.1:4700; another interface has\n"
+    "                           to be named: traffic is neither encrypted nor\n"
+    "                           authenticated)\n"
+    "  --shard-index I          this is shard I ...\n"
+    "  --shard-count N          ... of N; without it the first worker decides\n"
+    "  --max-message-bytes N    largest message, both ways (default 1 GiB)\n"
+    "  --die-with-parent        end when the process that started this one ends\n"
+    "  --help\n"
+    "\n"
+    "Prints one line when it is ready; SIGTERM and SIGINT end it gracefully.\n";
+
+bool ParseNumber(const char* text, unsigned long long* number) {
+  char* end = nullptr;
+  errno = 0;
+  *number = std::strtoull(text, &end, 10);
+  return errno == 0 && *text >= '0' && *text <= '9' && *end == '\0';
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  het::ShardServerOptions options;
+  const option flags[] = {{"listen", required_argument, nullptr, 'l'},
+                          {"shard-index", required_argument, nullptr, 'i'},
+                          {"shard-count", required_argument, nullptr, 'n'},
+                          {"max-message-bytes", required_argument, nullptr, 'm'},
+                          {"die-with-parent", no_argument, nullptr, 'p'},
+                          {"help", no_argument, nullptr, 'h'},
+                          {nullptr, 0, nullptr, 0}};
+  const pid_t parent = getppid();
+  for (int flag; (flag = getopt_long(argc, argv, "", flags, nullptr)) != -1;) {
+    unsigned long long number = 0;
+    const bool numeric = flag == 'i' || flag == 'n' || flag == 'm';
+    if (numeric && !ParseNumber(optarg, &number)) {
+      std::fprintf(stderr, "het-tf-shard: expected a number, got '%s'\n",
+                   optarg);
+      return 2;
+    }
+    switch (flag) {
+      case 'l':
+        options.listen = optarg;
+        break;
+      case 'i':
+        options.place.index = static_cast<std::uint32_t>(number);
+        break;
+      case 'n':
+        options.place.count = static_cast<std::uint32_t>(number);
+        break;
+      case 'm':
+        options.max_message_bytes = number;
+        break;
+      case 'p':
+        prctl(PR_SET_PDEATHSIG, SIGTERM);
+        if (getppid() != parent) return 0;  // it ended in between
+        break;
+      case 'h':
+        std::printf(kHelp, het::kVersion);
+        return 0;
+      default:
+        return 2;
+    }
+  }
+  if (optind < argc) {
+    std::fprintf(stderr, "het-tf-shard: unexpected argument '%s'\n",
+                 argv[optind]);
+    return 2;
+  }
+  if (options.place.count > 0 && options.place.index >= options.place.count) {
+    std::fprintf(stderr,
+                 "het-tf-shard: --shard-index %u is not below --shard-count "
+                 "%u\n",
+                 options.place.index, options.place.count);
+    return 2;
+  }
+
+  // Blocked before any thread starts, so that sigwait below gets them.
+  sigset_t stop;
+  sigemptyset(&stop);
+  sigaddset(&stop, SIGTERM);
+  sigaddset(&stop, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &stop, nullptr);
+
+  auto shard = std::make_shared<het::Shard>();
+  auto server = het::ShardServer::Start(options, shard, shard->incarnation());
+  if (!server.ok()) {
+    std::fprintf(stderr, "het-tf-shard: %s\n",
+                 server.status().message().c_str());
+    return 1;
+  }
+  std::printf("het-tf-shard %s listening on %s incarnation %016llx\n",
+              het::kVersion, (*server)->address().c_str(),
+              static_cast<unsigned long long>(shard->incarnation()));
+  std::fflush(stdout);
+
+  int received = 0;
+  sigwait(&stop, &received);
+  shard->Close();
+  (*server)->Stop(std::chrono::seconds(5));
+  std::printf("het-tf-shard stopped\n");
+  return 0;
+}

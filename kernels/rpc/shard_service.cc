@@ -1,0 +1,123 @@
+#include "kernels/rpc/shard_service.h"
+
+#include <cstring>
+#include <utility>
+#include <vector>
+
+#include "kernels/base/version.h"
+#include "kernels/rpc/codec.h"
+#include "kernels/rpc/messages.h"
+#include "kernels/rpc/status_convert.h"
+
+namespace het {
+namespace {
+
+grpc::ServerUnaryReactor* Finish(grpc::CallbackServerContext* context,
+                                 const Status& status) {
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  reactor->Finish(ToGrpc(status));
+  return reactor;
+}
+
+}  // namespace
+
+ShardService::ShardService(std::shared_ptr<EmbeddingStore> store,
+                           Incarnation incarnation, ShardPlace place)
+    : store_(std::move(store)), incarnation_(incarnation), place_(place) {}
+
+Status ShardService::CheckPlace(const v1::HelloRequest& request) {
+  if (request.shard_count() == 0) return OkStatus();
+  if (request.shard_index() >= request.shard_count()) {
+    return InvalidArgument("a worker calls this shard number ",
+                           request.shard_index(), " of ",
+                           request.shard_count(),
+                           "; numbers run from 0 to the count minus 1");
+  }
+  MutexLock lock(&mutex_);
+  if (place_.count == 0) {
+    place_ = {request.shard_index(), request.shard_count()};
+  } else if (place_.index != request.shard_index() ||
+             place_.count != request.shard_count()) {
+    return FailedPrecondition(
+        "this shard is number ", place_.index, " of ", place_.count,
+        ", a worker calls it number ", request.shard_index(), " of ",
+        request.shard_count(),
+        ": give every worker the same list of shards, in the same order");
+  }
+  return OkStatus();
+}
+
+grpc::ServerUnaryReactor* ShardService::Hello(
+    grpc::CallbackServerContext* context, const v1::HelloRequest* request,
+    v1::HelloReply* reply) {
+  reply->set_protocol_version(kProtocolVersion);
+  reply->set_package_version(kVersion);
+  reply->set_incarnation(incarnation_);
+  // A worker of another version gets the answer and says what is wrong.
+  if (request->protocol_version() != kProtocolVersion) {
+    return Finish(context, OkStatus());
+  }
+  return Finish(context, CheckPlace(*request));
+}
+
+grpc::ServerUnaryReactor* ShardService::CreateTable(
+    grpc::CallbackServerContext* context, const v1::CreateTableRequest* request,
+    v1::CreateTableReply*) {
+  return Finish(context, store_->CreateTable(FromMessage(*request)));
+}
+
+grpc::ServerUnaryReactor* ShardService::Exchange(
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+    grpc::ByteBuffer* reply) {
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  auto decoded = std::make_shared<DecodedRequest>();
+  TrafficBytes received;
+  const Status status = DecodeRequest(*request, decoded.get(), &received);
+  traffic_.AddReceived(received);
+  if (!status.ok()) {
+    reactor->Finish(ToGrpc(status));
+    return reactor;
+  }
+  store_->Exchange(decoded->request,
+                   [this, decoded, reactor, reply](Status status,
+                                                   ExchangeReply answer) {
+                     if (status.ok()) {
+                       TrafficBytes sent;
+                       *reply = EncodeReply(answer, &sent);
+                       traffic_.AddSent(sent);
+                     }
+                     reactor->Finish(ToGrpc(status));
+                   });
+  return reactor;
+}
+
+grpc::ServerUnaryReactor* ShardService::Assign(
+    grpc::CallbackServerContext* context, const v1::AssignRequest* request,
+    v1::AssignReply*) {
+  if (request->rows().size() % sizeof(float) != 0) {
+    return Finish(context, InvalidArgument("Assign: ", request->rows().size(),
+                                           " bytes of rows are not a number of "
+                                           "float32 values"));
+  }
+  const std::vector<RowId> ids(request->ids().begin(), request->ids().end());
+  std::vector<float> rows(request->rows().size() / sizeof(float));
+  if (!rows.empty()) {
+    std::memcpy(rows.data(), request->rows().data(), request->rows().size());
+  }
+  return Finish(context, store_->Assign(
+                             request->table(),
+                             static_cast<Staleness>(request->staleness()), ids,
+                             rows));
+}
+
+grpc::ServerUnaryReactor* ShardService::Stats(
+    grpc::CallbackServerContext* context, const v1::StatsRequest*,
+    v1::StatsReply* reply) {
+  Result<std::vector<ShardStats>> stats = store_->Stats();
+  if (!stats.ok()) return Finish(context, stats.status());
+  stats->front().traffic = traffic_.traffic();
+  *reply = ToMessage(stats->front());
+  return Finish(context, OkStatus());
+}
+
+}  // namespace het

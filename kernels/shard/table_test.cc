@@ -1,0 +1,212 @@
+// Table: rows that appear with their first push, growth, statistics, and
+// batches of several threads.
+
+#include "kernels/shard/table.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <random>
+#include <thread>
+
+namespace het {
+namespace {
+
+TableSpec Spec(std::size_t dimension, const std::string& optimizer = "sgd") {
+  TableSpec spec;
+  spec.name = "t";
+  spec.dimension = dimension;
+  spec.seed = 5;
+  spec.optimizer = {optimizer, {}};
+  return spec;
+}
+
+std::unique_ptr<Table> Make(const TableSpec& spec) {
+  auto table = Table::Create(spec);
+  EXPECT_TRUE(table.ok()) << table.status().ToString();
+  return std::move(table).Take();
+}
+
+void Push(Table& table, const std::vector<RowId>& ids, Clock clock,
+          float gradient, float learning_rate = 1) {
+  const std::vector<Clock> clocks(ids.size(), clock);
+  const std::vector<float> rates(ids.size(), learning_rate);
+  const std::vector<float> gradients(ids.size() * table.spec().dimension,
+                                     gradient);
+  table.Push(ids, clocks, rates, gradients);
+}
+
+struct Rows {
+  explicit Rows(const Table& table, const std::vector<RowId>& ids)
+      : values(ids.size() * table.spec().dimension), views(ids.size()) {
+    table.Fetch(ids, values.data(), views.data());
+  }
+  std::vector<float> values;
+  std::vector<RowView> views;
+};
+
+std::vector<float> Initial(const TableSpec& spec, RowId id) {
+  std::vector<float> row(spec.dimension);
+  (*CreateInitializer(spec.initializer, spec.seed))
+      ->Fill(spec.id(), id, spec.dimension, row.data());
+  return row;
+}
+
+TEST(Table, ReadsComputeInitialRowsAndLeaveNoTrace) {
+  const TableSpec spec = Spec(3);
+  const auto table = Make(spec);
+  const std::int64_t bytes = table->stats().memory_bytes;
+  for (const RowId id : {RowId{0}, RowId{-1}, RowId{1} << 60}) {
+    EXPECT_EQ(Rows(*table, {id}).values, Initial(spec, id));
+  }
+  EXPECT_EQ(table->stats().rows, 0);
+  EXPECT_EQ(table->stats().memory_bytes, bytes);
+}
+
+TEST(Table, ARowAppearsWithItsFirstPush) {
+  const TableSpec spec = Spec(2);
+  const auto table = Make(spec);
+  Push(*table, {4}, 3, 2, 0.5f);
+  std::vector<float> expected = Initial(spec, 4);
+  for (float& value : expected) value -= 1;
+  const Rows rows(*table, {4, 5});
+  EXPECT_EQ(rows.values[0], expected[0]);
+  EXPECT_EQ(rows.values[1], expected[1]);
+  EXPECT_EQ(rows.views[0].clock, 3);
+  EXPECT_EQ(rows.views[1].clock, 0);
+  EXPECT_EQ(table->stats().rows, 1);
+}
+
+TEST(Table, ViewsPointWhereTheRowsWereCopied) {
+  const auto table = Make(Spec(2));
+  const Rows rows(*table, {1, 2, 3});
+  for (std::size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(rows.views[i].values, &rows.values[2 * i]);
+  }
+}
+
+TEST(Table, KeepsEveryRowAndItsSlotsWhileItGrows) {
+  const TableSpec spec = Spec(3, "adagrad");
+  const auto table = Make(spec);
+  constexpr int kRows = 100000;
+  const auto id_of = [](int i) {
+    return (i % 2 == 0 ? 1 : -1) * (RowId{i} * 1234567891011);
+  };
+  std::vector<RowId> ids;
+  for (int i = 1; i <= kRows; ++i) ids.push_back(id_of(i));
+  for (int from = 0; from < kRows; from += 1000) {
+    const std::vector<RowId> part(ids.begin() + from, ids.begin() + from + 1000);
+    Push(*table, part, from + 1, 0.5f);
+  }
+  Push(*table, ids, 7, 0.25f);
+  EXPECT_EQ(table->stats().rows, kRows);
+  const auto optimizer = CreateOptimizer(spec.optimizer);
+  const Rows rows(*table, ids);
+  for (std::size_t i = 0; i < ids.size(); i += 37) {
+    std::vector<float> row = Initial(spec, ids[i]), slots(3);
+    (*optimizer)->InitializeSlots(3, slots.data());
+    for (const float g : {0.5f, 0.25f}) {
+      const std::vector<float> gradient(3, g);
+      (*optimizer)->Step(1, gradient.data(), 3, row.data(), slots.data());
+    }
+    for (std::size_t d = 0; d < 3; ++d) {
+      ASSERT_EQ(rows.values[3 * i + d], row[d]) << "id " << ids[i];
+    }
+    ASSERT_EQ(rows.views[i].clock,
+              std::max<Clock>(static_cast<Clock>(i / 1000 * 1000 + 1), 7));
+    ASSERT_EQ(rows.views[i].step_scale,
+              (*optimizer)->StepScale(slots.data(), 3));
+  }
+}
+
+TEST(Table, MemoryStaysNearWhatTheRowsNeed) {
+  const auto table = Make(Spec(16));
+  std::vector<RowId> ids;
+  for (RowId id = 0; id < 200000; ++id) ids.push_back(id);
+  Push(*table, ids, 1, 1);
+  const double per_row = static_cast<double>(table->stats().memory_bytes) / 2e5;
+  const double row = 16 * sizeof(float) + 16;
+  EXPECT_GT(per_row, row);
+  EXPECT_LT(per_row, 1.5 * row);
+  EXPECT_EQ(table->stats().name, "t");
+  EXPECT_EQ(table->stats().dimension, 16u);
+  EXPECT_EQ(table->stats().optimizer, "sgd()");
+}
+
+TEST(Table, StaleRowsAloneAreCopied) {
+  const auto table = Make(Spec(1));
+  Push(*table, {1, 2}, 10, -1);
+  std::vector<float> values(3, -99);
+  std::vector<RowView> views(3);
+  table->FetchStale(std::vector<RowId>{1, 2, 3}, std::vector<Clock>{8, 7, 0}, 2,
+                    values.data(), views.data());
+  EXPECT_EQ(views[0].values, nullptr);
+  EXPECT_EQ(views[1].values, &values[1]);
+  EXPECT_EQ(views[1].clock, 10);
+  EXPECT_EQ(views[2].values, nullptr);
+  EXPECT_EQ(values[0], -99);
+  EXPECT_EQ(values[2], -99);
+}
+
+TEST(Table, AssignOverwritesValuesSlotsAndClock) {
+  const auto table = Make(Spec(1, "adagrad"));
+  Push(*table, {1}, 10, 5);
+  const std::vector<float> rows = {3, 4};
+  table->Assign(2, std::vector<RowId>{1, 9}, rows);
+  const Rows read(*table, {1, 9, 77});
+  EXPECT_EQ(read.values[0], 3);
+  EXPECT_EQ(read.values[1], 4);
+  EXPECT_EQ(read.views[0].clock, 10 + 2 * 2 + 2);
+  EXPECT_EQ(read.views[1].clock, 2 * 2 + 2);
+  EXPECT_EQ(read.views[0].step_scale, read.views[2].step_scale);
+}
+
+TEST(Table, ConcurrentPushesAreAllAppliedAndReadsSeeWholeRows) {
+  TableSpec spec = Spec(8);
+  spec.initializer = {"zeros", {}};
+  const auto table = Make(spec);
+  std::vector<std::thread> threads;
+  std::atomic<bool> stop{false};
+  std::atomic<int> torn{0};
+  for (std::uint64_t t = 0; t < 3; ++t) {
+    threads.emplace_back([&, t] {
+      std::mt19937_64 random(t);
+      for (int i = 0; i < 300; ++i) {
+        std::vector<RowId> ids;
+        for (RowId id = 0; id < 50; ++id) ids.push_back(id * 3);
+        std::shuffle(ids.begin(), ids.end(), random);
+        Push(*table, ids, i + 1, -1);
+      }
+    });
+  }
+  std::thread reader([&] {
+    while (!stop) {
+      const Rows rows(*table, {0, 3, 6, 9});
+      for (std::size_t i = 0; i < 4; ++i) {
+        for (std::size_t d = 1; d < 8; ++d) {
+          if (rows.values[8 * i + d] != rows.values[8 * i]) ++torn;
+        }
+      }
+    }
+  });
+  for (std::thread& thread : threads) thread.join();
+  stop = true;
+  reader.join();
+  EXPECT_EQ(torn, 0);
+  for (RowId id = 0; id < 50; ++id) {
+    const Rows rows(*table, {id * 3});
+    EXPECT_EQ(rows.values[0], 900);
+    EXPECT_EQ(rows.views[0].clock, 300);
+  }
+}
+
+TEST(Table, CreateRefusesWhatValidateRefuses) {
+  EXPECT_EQ(Table::Create(Spec(0)).status().code(),
+            StatusCode::kInvalidArgument);
+  EXPECT_EQ(Table::Create(Spec(1, "adam")).status().code(),
+            StatusCode::kInvalidArgument);
+}
+
+}  // namespace
+}  // namespace het
