@@ -7,6 +7,7 @@
 #   make unit          the C++ unit tests alone
 #   make asan | tsan   the TensorFlow-free core's tests under a sanitizer
 #   make thread-safety clang's lock analysis
+#   make mutations     breaks each consistency rule: its tests must fail
 #   make lint          ruff, mypy
 #   make wheel         a wheel in dist/
 #   make clean         removes what was built in this checkout
@@ -28,14 +29,16 @@ BUILD := build
 REQUIREMENTS := tools/setup/requirements.txt
 SETUP_STAMP := $(VENV)/setup.$(shell cat $(REQUIREMENTS) tools/setup/*.sh | sha256sum | cut -c1-16)
 
-.PHONY: help setup build unit pytest test demo asan tsan thread-safety lint wheel clean
+.PHONY: help setup build unit pytest test demo asan tsan thread-safety mutations lint wheel clean
 help:
-	@sed -n '2,14s/^# \{0,1\}//p' Makefile
+	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
 
 setup: $(SETUP_STAMP)
 $(SETUP_STAMP):
-	@BASE_PYTHON="$(BASE_PYTHON)" VENV="$(VENV)" REQUIREMENTS="$(REQUIREMENTS)" tools/setup/environment.sh
-	@touch $@
+	@BASE_PYTHON="$(BASE_PYTHON)" VENV="$(VENV)" REQUIREMENTS="$(REQUIREMENTS)" STAMP="$@" tools/setup/environment.sh
+
+# $(call one_at_a_time,TARGET): makes TARGET while no other make does in $(BUILD).
+one_at_a_time = mkdir -p $(BUILD) && flock $(BUILD) $(MAKE) --no-print-directory -j$(JOBS) $(1)
 
 # --- rooms ------------------------------------------------------------------
 
@@ -43,7 +46,8 @@ CORE_ROOMS := base consistency optimizer initializer store shard cache testing
 sources = $(filter-out %_test.cc %_main.cc,$(sort $(wildcard kernels/$(1)/*.cc)))
 tests = $(sort $(wildcard kernels/$(1)/*_test.cc))
 
-CORE_SOURCES := $(foreach room,$(CORE_ROOMS),$(call sources,$(room)))
+CORE_SOURCES := $(foreach room,$(filter-out testing,$(CORE_ROOMS)),$(call sources,$(room)))
+TESTING_SOURCES := $(call sources,testing)
 RPC_SOURCES := $(call sources,rpc)
 OPS_SOURCES := $(call sources,ops)
 CORE_TESTS := $(foreach room,$(CORE_ROOMS),$(call tests,$(room)))
@@ -61,7 +65,8 @@ CXXFLAGS_tsan := -O1 $(CXX_COMMON) -fsanitize=thread -fno-omit-frame-pointer
 GTEST := /usr/src/googletest/googletest
 GTEST_INCLUDE := -isystem $(GTEST)/include
 
-# rules_for CONFIG: objects, the core archive, googletest and the test binaries.
+# rules_for CONFIG: objects, the core's archive and its tests', googletest and the
+# test binaries.
 define rules_for
 $(BUILD)/$(1)/%.o: %.cc
 	@mkdir -p $$(@D)
@@ -76,13 +81,16 @@ $(BUILD)/$(1)/libgtest.a: $(GTEST)/src/gtest-all.cc
 $(BUILD)/$(1)/libhet_core.a: $$(CORE_SOURCES:%.cc=$(BUILD)/$(1)/%.o)
 	@rm -f $$@
 	@ar rcs $$@ $$^
-$$(CORE_TESTS:%.cc=$(BUILD)/$(1)/%): $(BUILD)/$(1)/%: $(BUILD)/$(1)/%.o $(BUILD)/$(1)/libhet_core.a $(BUILD)/$(1)/libgtest.a
+$(BUILD)/$(1)/libhet_testing.a: $$(TESTING_SOURCES:%.cc=$(BUILD)/$(1)/%.o)
+	@rm -f $$@
+	@ar rcs $$@ $$^
+$$(CORE_TESTS:%.cc=$(BUILD)/$(1)/%): $(BUILD)/$(1)/%: $(BUILD)/$(1)/%.o $(BUILD)/$(1)/libhet_testing.a $(BUILD)/$(1)/libhet_core.a $(BUILD)/$(1)/libgtest.a
 	@echo "  link  [$(1)] $$(@F)"
-	@$(CXX) $$(CXXFLAGS_$(1)) $$< -o $$@ -Wl,--start-group $(BUILD)/$(1)/libhet_core.a $(BUILD)/$(1)/libgtest.a -Wl,--end-group -lpthread
+	@$(CXX) $$(CXXFLAGS_$(1)) $$< -o $$@ -Wl,--start-group $(BUILD)/$(1)/libhet_testing.a $(BUILD)/$(1)/libhet_core.a $(BUILD)/$(1)/libgtest.a -Wl,--end-group -lpthread
 $$(RPC_SOURCES:%.cc=$(BUILD)/$(1)/%.o) $$(RPC_TESTS:%.cc=$(BUILD)/$(1)/%.o) $(BUILD)/$(1)/kernels/rpc/shard_server_main.o: | $(PROTO_OBJECTS)
-$$(RPC_TESTS:%.cc=$(BUILD)/$(1)/%): $(BUILD)/$(1)/%: $(BUILD)/$(1)/%.o $$(RPC_SOURCES:%.cc=$(BUILD)/$(1)/%.o) $(PROTO_OBJECTS) $(BUILD)/$(1)/libhet_core.a $(BUILD)/$(1)/libgtest.a
+$$(RPC_TESTS:%.cc=$(BUILD)/$(1)/%): $(BUILD)/$(1)/%: $(BUILD)/$(1)/%.o $$(RPC_SOURCES:%.cc=$(BUILD)/$(1)/%.o) $(PROTO_OBJECTS) $(BUILD)/$(1)/libhet_testing.a $(BUILD)/$(1)/libhet_core.a $(BUILD)/$(1)/libgtest.a
 	@echo "  link  [$(1)] $$(@F)"
-	@$(CXX) $$(CXXFLAGS_$(1)) $$(filter %.o,$$^) -o $$@ -Wl,--start-group $(BUILD)/$(1)/libhet_core.a $(BUILD)/$(1)/libgtest.a -Wl,--end-group $$$$(pkg-config --libs grpc++ protobuf) -lpthread
+	@$(CXX) $$(CXXFLAGS_$(1)) $$(filter %.o,$$^) -o $$@ -Wl,--start-group $(BUILD)/$(1)/libhet_testing.a $(BUILD)/$(1)/libhet_core.a $(BUILD)/$(1)/libgtest.a -Wl,--end-group $$$$(pkg-config --libs grpc++ protobuf) -lpthread
 -include $$(shell find $(BUILD)/$(1) -name '*.d' 2>/dev/null)
 endef
 $(foreach config,release asan tsan,$(eval $(call rules_for,$(config))))
@@ -100,62 +108,67 @@ $(PROTO_OBJECTS): %.o: %.cc
 
 # --- what is shipped --------------------------------------------------------
 
-NATIVE_DIR := het_tf/_native
+# setup.py sets PACKAGE_DIR and OPS_BUILD: a wheel is made beside the checkout's
+# own libraries and may be compiled against another installation of TensorFlow.
+PACKAGE_DIR := het_tf
+NATIVE_DIR := $(PACKAGE_DIR)/_native
 OP_LIBRARY := $(NATIVE_DIR)/het_tf_ops.so
 SHARD_SERVER := $(NATIVE_DIR)/het-tf-shard
-TF_FLAGS := $(BUILD)/tensorflow.mk
--include $(TF_FLAGS)
-
-$(TF_FLAGS): tools/setup/tensorflow_flags.py tools/setup/native_libraries.sh | $(if $(filter $(VENV)/%,$(PYTHON)),$(SETUP_STAMP))
-	@mkdir -p $(@D)
-	@$(PYTHON) tools/setup/tensorflow_flags.py >$@.tmp
-	@native=$$(tools/setup/native_libraries.sh | tail -n 1) && echo "NATIVE_LIBRARIES := $$native/lib" >>$@.tmp
-	@mv $@.tmp $@
+OPS_BUILD := $(BUILD)/ops
+# Compiler and linker flags of PYTHON's TensorFlow, asked for by every build of
+# the op library and by nothing else; the files change only when the flags do.
+TF_FLAGS := $(OPS_BUILD)/tensorflow.cflags
+.PHONY: always
+$(TF_FLAGS): always | $(if $(filter $(VENV)/%,$(PYTHON)),$(SETUP_STAMP))
+	@$(PYTHON) tools/setup/tensorflow_flags.py $(OPS_BUILD)
 
 # Debian's own static libraries are position-independent, but for the three that
-# NATIVE_LIBRARIES replaces; all of it stays hidden inside what is linked here.
-STATIC_RPC = -L$(NATIVE_LIBRARIES) -Wl,-Bstatic -Wl,--start-group \
+# native_libraries.sh rebuilds; all of it stays hidden inside what is linked here.
+# The script looks at its cache entry each time and mends it.
+STATIC_RPC = -L$$native/lib -Wl,-Bstatic -Wl,--start-group \
   $(shell pkg-config --static --libs grpc++ protobuf | tr ' ' '\n' | grep -E '^-l' | grep -vE '^-l(dl|rt|atomic|pthread|m)$$' | sort -u) \
   -Wl,--end-group -Wl,-Bdynamic
 RELEASE_RPC := $(RPC_SOURCES:%.cc=$(BUILD)/release/%.o) $(PROTO_OBJECTS) $(BUILD)/release/libhet_core.a
 
-$(BUILD)/ops/%.o: %.cc $(TF_FLAGS)
+$(OPS_BUILD)/%.o: %.cc $(TF_FLAGS)
 	@mkdir -p $(@D)
 	@echo "  c++   [ops] $<"
-	@$(CXX) -O2 $(CXX_COMMON) -Wno-unused-parameter -DNDEBUG $(TF_CFLAGS) -c $< -o $@
--include $(shell find $(BUILD)/ops -name '*.d' 2>/dev/null)
+	@$(CXX) -O2 $(CXX_COMMON) -Wno-unused-parameter -DNDEBUG @$(TF_FLAGS) -c $< -o $@
+-include $(shell find $(OPS_BUILD) -name '*.d' 2>/dev/null)
 
-$(OP_LIBRARY): $(OPS_SOURCES:%.cc=$(BUILD)/ops/%.o) $(RELEASE_RPC) $(TF_FLAGS)
+$(OP_LIBRARY): $(OPS_SOURCES:%.cc=$(OPS_BUILD)/%.o) $(RELEASE_RPC)
 	@mkdir -p $(@D)
 	@echo "  link  $@"
-	@$(CXX) -shared $(filter %.o,$^) $(BUILD)/release/libhet_core.a -o $@.tmp $(STATIC_RPC) $(TF_LDFLAGS) -ldl -lrt -lpthread \
+	@native=$$(tools/setup/native_libraries.sh) && $(CXX) -shared $(filter %.o,$^) $(BUILD)/release/libhet_core.a -o $@.tmp $(STATIC_RPC) @$(OPS_BUILD)/tensorflow.ldflags -ldl -lrt -lpthread \
 	  -Wl,--exclude-libs,ALL -Wl,-Bsymbolic -Wl,-z,defs -Wl,--gc-sections -Wl,-s
 	@mv $@.tmp $@
 
-$(SHARD_SERVER): $(BUILD)/release/kernels/rpc/shard_server_main.o $(RELEASE_RPC) $(TF_FLAGS)
+$(SHARD_SERVER): $(BUILD)/release/kernels/rpc/shard_server_main.o $(RELEASE_RPC)
 	@mkdir -p $(@D)
 	@echo "  link  $@"
-	@$(CXX) $(filter %.o,$^) $(BUILD)/release/libhet_core.a -o $@.tmp $(STATIC_RPC) -static-libstdc++ -static-libgcc \
+	@native=$$(tools/setup/native_libraries.sh) && $(CXX) $(filter %.o,$^) $(BUILD)/release/libhet_core.a -o $@.tmp $(STATIC_RPC) -static-libstdc++ -static-libgcc \
 	  -ldl -lrt -lpthread -Wl,--gc-sections -Wl,-s
 	@mv $@.tmp $@
 
-PYTHON_PROTO := het_tf/_proto/shard_pb2.py
+# A description instead of generated code, which is tied to one protobuf runtime.
+PYTHON_PROTO := $(PACKAGE_DIR)/_proto/shard.binpb
 $(PYTHON_PROTO): protos/shard.proto
 	@mkdir -p $(@D)
-	@protoc -Iprotos --python_out=$(@D) $<
-	@touch $(@D)/__init__.py
+	@protoc -Iprotos --include_imports --descriptor_set_out=$@ $<
 
 build: setup
-	@$(MAKE) --no-print-directory -j$(JOBS) native
-.PHONY: native
-native: $(OP_LIBRARY) $(SHARD_SERVER) $(PYTHON_PROTO)
+	@+$(call one_at_a_time,native-files)
+native:
+	@+$(call one_at_a_time,native-files)
+.PHONY: native native-files
+native-files: $(OP_LIBRARY) $(SHARD_SERVER) $(PYTHON_PROTO)
 
 # --- tests ------------------------------------------------------------------
 
 # run_tests CONFIG, TESTS: each in its own process, bounded in time.
 define run_tests
 	@failed=0; passed=0; for t in $(2:%.cc=$(BUILD)/$(1)/%); do \
-	  if timeout 120 $$t --gtest_brief=1 >$$t.log 2>&1; then passed=$$((passed + 1)); echo "  pass  [$(1)] $$(basename $$t)"; \
+	  if timeout 300 $$t --gtest_brief=1 >$$t.log 2>&1; then passed=$$((passed + 1)); echo "  pass  [$(1)] $$(basename $$t)"; \
 	  else failed=$$((failed + 1)); cat $$t.log; echo "  FAIL  [$(1)] $$t"; fi; done; \
 	  echo "C++ [$(1)]: $$passed passed, $$failed failed"; [ $$failed -eq 0 ]
 endef
@@ -166,18 +179,22 @@ asan-binaries: $(CORE_TESTS:%.cc=$(BUILD)/asan/%) $(RPC_TESTS:%.cc=$(BUILD)/asan
 tsan-binaries: $(CORE_TESTS:%.cc=$(BUILD)/tsan/%)
 
 unit: setup
-	@$(MAKE) --no-print-directory -j$(JOBS) unit-binaries
+	@+$(call one_at_a_time,unit-binaries)
 	$(call run_tests,release,$(CORE_TESTS) $(RPC_TESTS))
 asan: setup
-	@$(MAKE) --no-print-directory -j$(JOBS) asan-binaries
+	@+$(call one_at_a_time,asan-binaries)
 	$(call run_tests,asan,$(CORE_TESTS) $(RPC_TESTS))
 # Debian's gRPC is not instrumented: the rpc room is left out.
 tsan: setup
-	@$(MAKE) --no-print-directory -j$(JOBS) tsan-binaries
+	@+$(call one_at_a_time,tsan-binaries)
 	$(call run_tests,tsan,$(CORE_TESTS))
 thread-safety: setup
-	@for f in $(CORE_SOURCES); do clang++-14 -std=c++17 -fsyntax-only -I. $(GTEST_INCLUDE) -Wthread-safety -Werror $$f || exit 1; done
-	@echo "thread-safety: $(words $(CORE_SOURCES)) files clean"
+	@for f in $(CORE_SOURCES) $(TESTING_SOURCES); do clang++-14 -std=c++17 -fsyntax-only -I. $(GTEST_INCLUDE) -Wthread-safety -Werror $$f || exit 1; done
+	@echo "thread-safety: $(words $(CORE_SOURCES) $(TESTING_SOURCES)) files clean"
+
+# Breaks every consistency rule on purpose: its tests must fail.
+mutations: setup
+	@$(PYTHON) tools/check/mutations.py --jobs $(JOBS)
 
 pytest: build
 	@$(PYTHON) -m pytest tests $(PYTEST_ARGS)
@@ -198,13 +215,13 @@ demo: build
 
 lint: setup
 	@$(PYTHON) -m ruff check het_tf models tests tools setup.py
-	@$(PYTHON) -m mypy het_tf models
+	@$(PYTHON) -m mypy het_tf models tools tests/repo setup.py
 
-wheel: build
-	@$(PYTHON) -m pip wheel --no-deps --no-build-isolation -w dist .
+wheel: setup
+	@$(PYTHON) -m pip wheel --disable-pip-version-check --no-deps --no-build-isolation -w dist .
 
 clean:
-	rm -rf $(BUILD) $(NATIVE_DIR) het_tf/_proto dist
+	rm -rf $(BUILD) $(NATIVE_DIR) het_tf/_proto dist het_tf.egg-info
 
 .PHONY: print-libraries
 print-libraries:

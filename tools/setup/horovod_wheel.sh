@@ -7,7 +7,7 @@
 #
 # usage: horovod_wheel.sh PYTHON
 set -euo pipefail
-python=$(command -v "$1")
+python=$(cd "$(dirname "$(command -v "$1")")" && pwd)/$(basename "$1")
 cd "$(dirname "$0")"
 . ./steps.sh
 

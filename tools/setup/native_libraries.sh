@@ -75,7 +75,11 @@ build_protobuf() {
 }
 
 build_re2() {
-  (cd "$1/src-re2" && mkdir -p objects &&
+  # Debian's re2 source lacks the character tables (they are generated); the
+  # objects of Debian's library that hold them are data, fit for any use.
+  (mkdir -p "$1/src-re2/objects" && cd "$1/src-re2/objects" &&
+    ar x "$(g++ -print-file-name=libre2.a)" perl_groups.o unicode_groups.o unicode_casefold.o)
+  (cd "$1/src-re2" &&
     printf '%s\n' re2/*.cc util/rune.cc util/strutil.cc | xargs -P "$JOBS" -I{} \
       sh -c 'g++ -std=c++17 '"$FLAGS"' -I. -c "$1" -o objects/$(basename "$1" .cc).o' _ {} &&
     ar rcs "$1/prefix/lib/libre2.a" objects/*.o)

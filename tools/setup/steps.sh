@@ -28,17 +28,25 @@ step() {
   fi
 }
 
-# entry_is_whole DIR: true when every file of a cache entry is as it was built.
-# The manifest is written last, so an entry without one is half-written.
+# entry_is_whole DIR: true when the files of a cache entry are those that were
+# built, no more and no less, byte by byte. The manifest is written last, so an
+# entry without one is half-written.
 entry_is_whole() {
-  [ -f "$1/MANIFEST.sha256" ] &&
-    (cd "$1" && sha256sum --quiet --status -c MANIFEST.sha256)
+  [ -s "$1/MANIFEST.sha256" ] &&
+    (cd "$1" &&
+      diff -q <(list_files) <(cut -c67- MANIFEST.sha256) >/dev/null &&
+      sha256sum --quiet --status -c MANIFEST.sha256)
+}
+
+list_files() {
+  find . -type f ! -name 'MANIFEST*' | LC_ALL=C sort
 }
 
 # build_entry DIR FUNCTION: makes sure the cache entry DIR is there and whole.
 # FUNCTION gets an empty directory, fills it, and the entry appears at once by
 # a rename. A lock lets two set-ups on one machine share the work; a broken
-# entry is removed and built again.
+# entry is removed and built again. What an interrupted build left behind is
+# removed: the holder of the lock is the only builder.
 build_entry() {
   local entry=$1 build=$2 work
   mkdir -p "$(dirname "$entry")"
@@ -46,14 +54,16 @@ build_entry() {
   flock 9
   if ! entry_is_whole "$entry"; then
     [ ! -e "$entry" ] || echo "  (the cache entry $(basename "$entry") is broken: building it again)" >&2
-    rm -rf "$entry"
+    rm -rf "$entry" "$entry".building.*
     work=$(mktemp -d "$entry.building.XXXXXX")
     trap 'rm -rf "$work"' EXIT
-    "$build" "$work"
-    (cd "$work" && find . -type f ! -name MANIFEST.sha256 -print0 | sort -z |
-      xargs -0 sha256sum >MANIFEST.tmp && mv MANIFEST.tmp MANIFEST.sha256)
-    sync "$work/MANIFEST.sha256"
-    mv "$work" "$entry"
+    mkdir "$work/entry" "$work/tmp"
+    TMPDIR="$work/tmp" "$build" "$work/entry"
+    (cd "$work/entry" && list_files | tr '\n' '\0' | xargs -0 sha256sum >MANIFEST.tmp &&
+      mv MANIFEST.tmp MANIFEST.sha256)
+    sync "$work/entry/MANIFEST.sha256"
+    mv "$work/entry" "$entry"
+    rm -rf "$work"
     trap - EXIT
   fi
   flock -u 9

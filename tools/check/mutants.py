@@ -1,0 +1,193 @@
+"""The rules of docs/consistency.md, each broken on purpose once or more.
+
+A mutant replaces a text that occurs exactly once in a file; every test that it
+names must then fail. See mutations.py, which runs them.
+"""
+
+import dataclasses
+
+WRITE_CONDITION = "return clocks.current <= SaturatingAdd(clocks.start, staleness);"
+READ_CONDITION = "return global <= SaturatingAdd(current, staleness);"
+
+INVARIANTS = "cache/invariants_test"
+EXPLICIT = "cache/explicit_state_test"
+EQUIVALENCE = "cache/equivalence_test"
+CACHE = "cache/embedding_cache_test"
+CONTRACT = "shard/shard_contract_test"
+STORES = "store/stores_contract_test"
+
+
+@dataclasses.dataclass(frozen=True)
+class Mutant:
+    """One rule broken: `old` in `file` becomes `new`; each (binary, filter) must fail."""
+
+    name: str
+    rule: str
+    file: str
+    old: str
+    new: str
+    killers: tuple[tuple[str, str], ...]
+
+
+MUTANTS = (
+    Mutant(
+        "write-staleness-plus-one",
+        "1, 5",
+        "consistency/staleness.h",
+        WRITE_CONDITION,
+        WRITE_CONDITION.replace("staleness)", "SaturatingAdd(staleness, 1))"),
+        (
+            (INVARIANTS, "*Invariant1*"),
+            (EXPLICIT, "*TwoWorkersOnOneRow"),
+            (EQUIVALENCE, "*Invariant5StalenessZero*"),
+        ),
+    ),
+    Mutant(
+        "a-lookup-joins-a-copy-that-is-used-up",
+        "1",
+        "cache/lookup.cc",
+        "(fresh || core.WillLandUsedUp(entry))",
+        "fresh",
+        ((INVARIANTS, "*Invariant1*"), (EXPLICIT, "*Overlapping*")),
+    ),
+    Mutant(
+        "a-push-renews-the-copy",
+        "1 (flush renewing c_s)",
+        "cache/cache_core.cc",
+        "  state.due = false;\n  --counts.pending_rows;",
+        "  state.due = false;\n  state.clocks.start = state.clocks.current;\n  --counts.pending_rows;",
+        ((INVARIANTS, "*Invariant1*"), (CACHE, "*ARowUsedUp*")),
+    ),
+    Mutant(
+        "read-staleness-plus-one",
+        "2",
+        "consistency/staleness.h",
+        READ_CONDITION,
+        READ_CONDITION.replace("staleness)", "SaturatingAdd(staleness, 1))"),
+        (
+            (INVARIANTS, "*Invariant2*"),
+            (EXPLICIT, "*TwoWorkersOnOneRow"),
+            (CONTRACT, "*ValidationAnswersExactly*"),
+        ),
+    ),
+    Mutant(
+        "evicted-gradients-are-dropped",
+        "3",
+        "cache/cache_core_rows.cc",
+        "  if (state.pending_commits > 0) {\n    outbox_.Append",
+        "  if (state.pending_commits > 1000000) {\n    outbox_.Append",
+        ((INVARIANTS, "*Invariant3*"), (EXPLICIT, "*Eviction*"), (CACHE, "*CapacityBounds*")),
+    ),
+    Mutant(
+        "repeats-are-applied-again",
+        "3 (duplicates)",
+        "shard/worker_order.cc",
+        "turn.run(repeated);",
+        "turn.run(false);",
+        (
+            (INVARIANTS, "*Invariant3*"),
+            (EXPLICIT, "*LostRequests*"),
+            (STORES, "*Conserved*with*"),
+        ),
+    ),
+    Mutant(
+        "a-shard-with-nothing-to-read-loses-its-pushes",
+        "3",
+        "store/request_split.cc",
+        "if (part.push_ids.empty() && part.validate_ids.empty() &&\n        part.fetch_ids.empty()) {",
+        "if (part.validate_ids.empty() && part.fetch_ids.empty()) {",
+        ((INVARIANTS, "*Invariant3*"), (STORES, "*Conserved*two_shards")),
+    ),
+    Mutant(
+        "a-flush-does-not-wait-for-what-is-under-way",
+        "3",
+        "cache/flush.h",
+        "core.JoinAllSent(shared_from_this());",
+        "",
+        ((INVARIANTS, "*Invariant3*"),),
+    ),
+    Mutant(
+        "a-fetch-forgets-pending-gradients",
+        "4",
+        "cache/cache_core.cc",
+        "values[d] -= step * pending[d];",
+        "values[d] -= 0.0f * step * pending[d];",
+        ((INVARIANTS, "*Invariant4*"), (EXPLICIT, "*Overlapping*")),
+    ),
+    Mutant(
+        "a-push-overtakes-a-fetch-under-way",
+        "4",
+        "cache/cache_core.cc",
+        "    if (state.flight != nullptr) {\n      due_[kept++] = entry;",
+        "    if (state.flight != nullptr && kept > 1000000) {\n      due_[kept++] = entry;",
+        ((INVARIANTS, "*Invariant4*"),),
+    ),
+    Mutant(
+        "staleness-zero-does-not-push-at-the-commit",
+        "5",
+        "cache/update.cc",
+        "core.options().staleness > 0 && core.options().capacity > 0",
+        "core.options().capacity > 0",
+        ((EQUIVALENCE, "*Invariant5Workers*"), (CACHE, "*StalenessZeroPushes*")),
+    ),
+    Mutant(
+        "write-staleness-doubled",
+        "6",
+        "consistency/staleness.h",
+        WRITE_CONDITION,
+        WRITE_CONDITION.replace("staleness)", "SaturatingAdd(staleness, staleness))"),
+        ((INVARIANTS, "LockStepWorkers.Invariant6*"), (INVARIANTS, "RandomInterleavings.Invariant6*")),
+    ),
+    Mutant(
+        "learning-rates-of-another-row-when-split",
+        "7",
+        "store/request_split.cc",
+        "part.push_learning_rates.push_back(exchange.push_learning_rates[i]);",
+        "part.push_learning_rates.push_back(\n        exchange.push_learning_rates[part.push_learning_rates.size()]);",
+        ((EQUIVALENCE, "*Invariant7*"),),
+    ),
+    Mutant(
+        "clocks-are-summed",
+        "clock rule (max)",
+        "consistency/staleness.h",
+        "return std::max(global, pushed);",
+        "return SaturatingAdd(global, pushed);",
+        (
+            (INVARIANTS, "*ClocksAndReplies*"),
+            (EXPLICIT, "*TwoWorkersOnOneRow"),
+            (CONTRACT, "*NeverASum*"),
+        ),
+    ),
+    Mutant(
+        "a-fetch-forgets-pending-ticks",
+        "clock rule (c_c after a fetch)",
+        "consistency/staleness.h",
+        "return {global, SaturatingAdd(global, uncovered)};",
+        "return {global, SaturatingAdd(global, uncovered - uncovered)};",
+        ((INVARIANTS, "*ClocksAndReplies*:*Invariant3*"),),
+    ),
+    Mutant(
+        "ids-go-through-float",
+        "ids are exact",
+        "cache/cache_core.cc",
+        "flight->fetch_ids.push_back(entries_[entry].id);",
+        "flight->fetch_ids.push_back(static_cast<RowId>(\n      static_cast<float>(entries_[entry].id / 2)) * 2);",
+        ((INVARIANTS, "*Invariant*"),),
+    ),
+    Mutant(
+        "split-ids-go-through-double",
+        "ids are exact",
+        "store/request_split.cc",
+        "part.push_ids.push_back(exchange.push_ids[i]);",
+        "part.push_ids.push_back(static_cast<RowId>(\n        static_cast<double>(exchange.push_ids[i] / 4)) * 4);",
+        ((INVARIANTS, "*Invariant3*"), (STORES, "*IdsOverTheWholeRange*two_shards")),
+    ),
+    Mutant(
+        "another-incarnation-is-served",
+        "incarnations",
+        "shard/shard.cc",
+        "if (header.shard != incarnation_) {",
+        "if (header.shard == 0) {",
+        ((CONTRACT, "*ARestartedShard*"),),
+    ),
+)
