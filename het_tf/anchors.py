@@ -1,0 +1,111 @@
+"""Anchors: how gradients find their way from the loss to a table.
+
+An anchor is a trainable variable of shape (0, dimension). `lookup` makes the
+rows a function of it whose gradient is IndexedSlices over the ids; `table_of`
+tells an optimizer which table a variable stands for. Thread-safe.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from het_tf.components import optimizer_component
+from het_tf.table import Table
+
+_TABLE = "_het_tf_table"
+_this_thread = threading.local()
+
+
+def register(anchor: keras.Variable, table: Table) -> None:
+    """`anchor` stands for `table` from now on."""
+    variable = anchor.value
+    setattr(variable, _TABLE, table)
+
+    # An optimizer that knows nothing of anchors would scatter into the empty
+    # variable, or trip over the gradient of more rows than there are: that shall
+    # say what is wrong. Keras's optimizers ask a variable, before they make
+    # slots for it or step, whether its gradient is its value.
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        raise RuntimeError(
+            f"the rows of table {table.name!r} are in the shards, which this optimizer does not know: compile with "
+            "het_tf.DistributedOptimizer(optimizer)"
+        )
+
+    def overwrite_with_gradient(_: keras.Variable) -> bool:
+        if not getattr(_this_thread, "knows_anchors", False):
+            refuse()
+        return False
+
+    # get_weights, EarlyStopping(restore_best_weights=True), HDF5 files.
+    def refuse_values(*args: Any, **kwargs: Any) -> None:
+        raise NotImplementedError(
+            f"the rows of table {table.name!r} are in the shards and would be missing among the model's weights, "
+            "which therefore cannot be copied, saved or restored as a whole: take the weights of the dense layers by "
+            "themselves, and rows through layer.rows(ids)"
+        )
+
+    kind = type(anchor)
+    members: dict[str, Any] = {"overwrite_with_gradient": property(overwrite_with_gradient)}
+    members |= {"numpy": refuse_values, "__array__": refuse_values}
+    anchor.__class__ = type(kind.__name__, (kind,), members)
+    variable.scatter_sub = variable.scatter_add = variable.scatter_update = refuse
+
+
+@contextlib.contextmanager
+def known() -> Iterator[None]:
+    """While an optimizer that knows anchors is at work, on this thread."""
+    before = getattr(_this_thread, "knows_anchors", False)
+    _this_thread.knows_anchors = True
+    try:
+        yield
+    finally:
+        _this_thread.knows_anchors = before
+
+
+def table_of(variable: Any) -> Table | None:
+    """The table that a variable (Keras's or TensorFlow's) is the anchor of; None for any other."""
+    if isinstance(variable, keras.Variable):
+        variable = variable.value
+    return getattr(variable, _TABLE, None)
+
+
+def use_optimizer(table: Table, optimizer: keras.optimizers.Optimizer | None) -> None:
+    """The table gets an optimizer of its own; with None it keeps what it has.
+
+    Raises:
+      ValueError: another layer gave it another one.
+    """
+    if optimizer is None:
+        return
+    if table.own_optimizer is not None:
+        # Keras counts names up: those of two alike differ.
+        present, asked = ({**o.get_config(), "name": None} for o in (table.own_optimizer, optimizer))
+        if present != asked:
+            raise ValueError(
+                f"table {table.name!r} has the optimizer {present} by another layer, this one gives {asked}: layers "
+                "that share a table configure it alike"
+            )
+        return
+    table.own_optimizer = optimizer
+    table.set_optimizer(optimizer_component(optimizer))
+
+
+def lookup(table: Table, ids: tf.Tensor, training: bool) -> tf.Tensor:
+    """float32 rows of shape ids.shape + [dimension], differentiable with respect to the table's anchor."""
+    dimension = table.spec.dimension
+    assert table.anchor is not None
+
+    @tf.custom_gradient
+    def read(_: tf.Tensor) -> Any:
+        def gradient(upstream: tf.Tensor) -> tf.IndexedSlices:
+            return tf.IndexedSlices(tf.reshape(upstream, [-1, dimension]), tf.cast(tf.reshape(ids, [-1]), tf.int64))
+
+        return table.lookup(ids, training=training), gradient
+
+    return read(tf.convert_to_tensor(table.anchor.value))

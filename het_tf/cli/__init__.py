@@ -1,0 +1,1 @@
+"""The command line: ``het-tf launch``, ``het-tf shard``, ``het-tf status``."""

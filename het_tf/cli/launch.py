@@ -1,0 +1,43 @@
+"""het-tf launch: a script on N workers and M shards of this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from het_tf import launch as launcher
+from het_tf.cli.failure import fail
+from het_tf.shard_process import ShardError
+
+
+def launch(
+    script: Annotated[Path, typer.Argument(help="The training script.", dir_okay=False)],
+    arguments: Annotated[
+        list[str] | None, typer.Argument(help="Passed on to the script, options included.", show_default=False)
+    ] = None,
+    workers: Annotated[int, typer.Option("--workers", "-n", help="Processes that train.")] = 1,
+    shards: Annotated[
+        int, typer.Option("--shards", "-m", help="Processes that hold rows; 0 with one worker: inside it.")
+    ] = 1,
+    log_dir: Annotated[
+        Path | None, typer.Option(help="Folder that keeps the shards' and the workers' output.", file_okay=False)
+    ] = None,
+    grace: Annotated[
+        float, typer.Option(min=0, help="Seconds that the workers get to notice that a shard has died.")
+    ] = 60.0,
+) -> None:
+    """Run SCRIPT on local workers and shards; all of them end together.
+
+    The exit code is 0 when every worker ended well.
+    """
+    try:
+        code = launcher.launch(
+            script, arguments or (), workers=workers, shards=shards, log_dir=log_dir, grace_seconds=grace
+        )
+    except launcher.LaunchError as error:
+        fail(error, code=2)
+    except ShardError as error:
+        fail(error, code=1)
+    raise typer.Exit(code)

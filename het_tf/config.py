@@ -1,0 +1,105 @@
+"""What a user says about a table and its cache. Plain values, checked when made."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+UNBOUNDED = math.inf
+POLICIES = ("lru", "lfu", "light_lfu")
+
+
+def check_count(name: str, value: Any, least: int) -> int:
+    """`value` as an int of at least `least`; TypeError or ValueError that names it otherwise."""
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{name} is {value!r}, expected an integer of at least {least}")
+    if value.__index__() < least:
+        raise ValueError(f"{name} is {value!r}, expected an integer of at least {least}")
+    return value.__index__()
+
+
+@dataclass(frozen=True)
+class CacheConfig:
+    """The worker's cache of one table's hot rows (HET, section 4).
+
+    Args:
+      rows: how many rows are kept between steps. Give this or `share`.
+      share: the same as a share of the vocabulary, in (0, 1]; the table then
+        needs a vocabulary size.
+      policy: which row goes when the cache is full: ``"lru"``, ``"lfu"`` or
+        ``"light_lfu"`` (HET, section 4.4).
+      staleness: s of the paper, in optimizer steps of a row, or ``math.inf``.
+        A cached row may be up to s clock ticks behind and hold up to s own
+        updates back; of a row that all workers use in every step, a valid read
+        may then lack up to 2s + 1 updates of each other worker (of rows used
+        now and then more, see docs/consistency.md). 0 gives exactly what
+        training without a cache gives.
+      max_pending_steps: optimizer steps after which the update of a row that is
+        no longer read is pushed all the same; None: 10 * (staleness + 1), and
+        never with infinite staleness.
+      fresh_evaluation: reads outside of training (``evaluate``, ``predict``) go
+        past the cache to the shards; False: they are served like training's.
+    """
+
+    rows: int | None = None
+    share: float | None = None
+    policy: str = "lfu"
+    staleness: float = 100
+    max_pending_steps: int | None = None
+    fresh_evaluation: bool = True
+
+    def __post_init__(self) -> None:
+        if (self.rows is None) == (self.share is None):
+            raise ValueError(
+                f"CacheConfig takes either rows or share, got rows={self.rows!r} and share={self.share!r}: "
+                "CacheConfig(rows=100_000) or CacheConfig(share=0.1)"
+            )
+        if self.rows is not None:
+            check_count("CacheConfig: rows", self.rows, 0)
+        elif not isinstance(self.share, int | float) or not 0 < self.share <= 1:
+            raise ValueError(f"CacheConfig: share is {self.share!r}, expected a share of the vocabulary in (0, 1]")
+        if self.policy not in POLICIES:
+            raise ValueError(f"CacheConfig: policy is {self.policy!r}, expected one of {', '.join(POLICIES)}")
+        if self.staleness != UNBOUNDED:
+            check_count("CacheConfig: staleness", self.staleness, 0)
+        if self.max_pending_steps is not None:
+            check_count("CacheConfig: max_pending_steps", self.max_pending_steps, 1)
+
+    def capacity(self, table: str, vocabulary_size: int | None) -> int:
+        """Rows kept, with `share` resolved."""
+        if self.rows is not None:
+            return self.rows
+        if vocabulary_size is None:
+            raise ValueError(
+                f"table {table!r}: CacheConfig(share={self.share}) is a share of the vocabulary, which is not known: "
+                "give the number of rows, CacheConfig(rows=...), or the vocabulary size (input_dim)"
+            )
+        assert self.share is not None
+        return max(1, round(self.share * vocabulary_size))
+
+
+@dataclass(frozen=True)
+class TableConfig:
+    """One embedding table, with the names that keras-rs uses.
+
+    Args:
+      name: the table's name on the shards; layers with one name share the rows.
+      vocabulary_size: ids lie in [0, vocabulary_size); None: any int64 id.
+      embedding_dim: floats per row.
+      initializer: a Keras initializer or its name: uniform, normal, truncated
+        normal, zeros, ones, constant.
+      optimizer: the table's own optimizer, a Keras SGD or Adagrad or its name;
+        None: the counterpart of the optimizer that the model is compiled with.
+      combiner: None, ``"sum"``, ``"mean"`` or ``"sqrtn"``: how the rows of one
+        example's ids are made one.
+      cache: None for no cache.
+    """
+
+    name: str
+    vocabulary_size: int | None
+    embedding_dim: int
+    initializer: Any = "uniform"
+    optimizer: Any = None
+    combiner: str | None = None
+    cache: CacheConfig | None = None

@@ -1,0 +1,271 @@
+"""launch: a script on N workers and M shards of this machine, as one job.
+
+    launcher ── shard 0 … M-1               (one process each)
+             └─ horovodrun ── worker 0 … N-1  (one worker: the script, no Horovod)
+
+All of it ends together, whatever ends first: the launcher supervises its
+children and at the end looks for processes that carry its mark; the kernel
+sends SIGTERM to shards and horovodrun when the launcher is killed; horovodrun
+ends its workers; and a worker that called `follow_launcher` ends by itself.
+
+Thread-safety: `launch` runs in the main thread (signals, and the kernel's
+notion of a parent); one at a time.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import queue
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import NoReturn
+
+import psutil
+
+from het_tf.shard_process import ShardProcess, describe_status
+
+# The mark of a job: "pid:start time" of its launcher, in every child's
+# environment.
+LAUNCHER_VARIABLE = "HET_TF_LAUNCHER"
+# horovodrun takes five seconds to end a worker that does not want to.
+_WORKERS_END_SECONDS = 15.0
+
+
+class LaunchError(ValueError):
+    """A job that cannot be started as it was asked for."""
+
+
+def launch(
+    script: str | Path,
+    arguments: Sequence[str] = (),
+    *,
+    workers: int = 1,
+    shards: int = 1,
+    log_dir: Path | None = None,
+    grace_seconds: float = 60.0,
+    environ: Mapping[str, str] | None = None,
+) -> int:
+    """Runs a Python script on `workers` workers and `shards` shards.
+
+    Args:
+      script: path of the script; `arguments` are passed on to it.
+      shards: 0 with one worker: the shard is inside the worker.
+      log_dir: folder for the shards' output (``shard.I.log``) and, above one
+        worker, a copy of each worker's (``workers/rank.I``).
+      grace_seconds: after a shard has died, how long the workers may go on
+        until they have noticed and said so.
+      environ: the children's environment (default: this process's).
+
+    Returns:
+      The job's exit code: 0 when every worker ended well; the script's own with
+      one worker; 1 when a shard died; 128 + number when a signal ended the job.
+
+    Raises:
+      LaunchError: the job cannot be started as asked for.
+      ShardError: a shard did not come up.
+    """
+    _check(script, workers, shards)
+    environ = dict(os.environ if environ is None else environ)
+    for name in ("TF_CONFIG", "HET_TF_SHARDS"):
+        if environ.get(name):
+            raise LaunchError(f"{name} is set ({environ[name]!r}): the launcher makes a cluster of its own; unset it")
+    events: queue.SimpleQueue[tuple[str, int, int]] = queue.SimpleQueue()
+    with ExitStack() as stack:
+        stack.enter_context(_signals_to(events))
+        running = []
+        for index in range(shards):
+            log = None
+            if log_dir is not None:
+                log_dir.mkdir(parents=True, exist_ok=True)
+                log = log_dir / f"shard.{index}.log"
+            shard = stack.enter_context(ShardProcess(index=index, count=shards, log=log, environ=environ))
+            running.append(shard)
+            _say(f"shard {index} of {shards}: {shard.address}")
+        if running:
+            environ["HET_TF_SHARDS"] = ",".join(shard.address for shard in running)
+        job = _start_workers(script, arguments, workers, log_dir, environ, stack)
+        return _supervise(job, running, events, grace_seconds)
+
+
+def _check(script: str | Path, workers: int, shards: int) -> None:
+    if workers < 1:
+        raise LaunchError(f"got {workers} workers; expected at least 1")
+    if shards < 0 or (shards == 0 and workers > 1):
+        raise LaunchError(
+            f"got {shards} shards for {workers} workers; expected at least 1 (0 is possible with one worker alone: the "
+            "shard is then inside it)"
+        )
+    if not Path(script).is_file():
+        raise LaunchError(f"there is no script {str(script)!r}")
+    if workers > 1 and importlib.util.find_spec("horovod") is None:
+        raise LaunchError(f"{workers} workers need Horovod, which is not installed: pip install het_tf[horovod]")
+    if threading.current_thread() is not threading.main_thread():
+        raise LaunchError("launch has to be called from the main thread: children end with the thread that starts them")
+
+
+def _start_workers(
+    script: str | Path,
+    arguments: Sequence[str],
+    workers: int,
+    log_dir: Path | None,
+    environ: dict[str, str],
+    stack: ExitStack,
+) -> subprocess.Popen[bytes]:
+    environ[LAUNCHER_VARIABLE] = mark = _mark(os.getpid())
+    command = [sys.executable, str(script), *arguments]
+    if workers > 1:
+        horovodrun = [sys.executable, "-P", "-m", "horovod.runner.launch", "-np", str(workers), "--gloo"]
+        if log_dir is not None:
+            horovodrun += ["--output-filename", str(log_dir / "workers")]
+        command = horovodrun + command
+    program = [sys.executable, "-I", "-S", str(Path(__file__).with_name("die_with_parent.py")), str(os.getpid())]
+    job = subprocess.Popen(program + command, env=environ, start_new_session=True)
+    stack.callback(_end_marked, mark)
+    stack.callback(_end, job)
+    return job
+
+
+def _supervise(
+    job: subprocess.Popen[bytes],
+    shards: Sequence[ShardProcess],
+    events: queue.SimpleQueue[tuple[str, int, int]],
+    grace_seconds: float,
+) -> int:
+    """Waits for whatever ends first; the job's exit code."""
+    for shard in shards:
+        _watch("shard", shard.index, shard.process, events)
+    _watch("workers", 0, job, events)
+    deadline = None
+    while True:
+        try:
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            what, number, status = events.get(timeout=left)
+        except queue.Empty:
+            _say(f"the workers have not ended {grace_seconds:g} s after the shard: ending them")
+            return 1
+        if what == "workers":
+            failed = 1 if deadline is not None else 0
+            return (status if status >= 0 else 128 - status) or failed
+        if what == "signal":
+            _say(f"got {signal.Signals(number).name}: ending the workers, then the shards")
+            return 128 + number
+        _say(
+            f"shard {number} ({shards[number].address}) has died ({describe_status(status)}): its rows are lost; the "
+            f"workers get {grace_seconds:g} s to notice"
+        )
+        deadline = deadline or time.monotonic() + grace_seconds
+
+
+def _watch(
+    what: str, number: int, process: subprocess.Popen[bytes], events: queue.SimpleQueue[tuple[str, int, int]]
+) -> None:
+    def wait() -> None:
+        events.put((what, number, process.wait()))
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+@contextmanager
+def _signals_to(events: queue.SimpleQueue[tuple[str, int, int]]) -> Iterator[None]:
+    def note(number: int, _: object) -> None:
+        events.put(("signal", number, 0))
+
+    wanted = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    # What was ignored (nohup) stays ignored.
+    before = {n: signal.signal(n, note) for n in wanted if signal.getsignal(n) is not signal.SIG_IGN}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _end(job: subprocess.Popen[bytes]) -> None:
+    if job.poll() is None:
+        job.terminate()
+        try:
+            job.wait(_WORKERS_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            job.kill()
+            job.wait()
+
+
+def _end_marked(mark: str) -> None:
+    """Ends what is left of the workers: every process that carries the job's mark."""
+    left = []
+    for process in psutil.process_iter():
+        try:
+            if process.pid != os.getpid() and process.environ().get(LAUNCHER_VARIABLE) == mark:
+                process.kill()
+                left.append(process)
+        except psutil.Error:
+            continue  # it has ended, or is another user's
+    psutil.wait_procs(left, timeout=_WORKERS_END_SECONDS)
+
+
+def _mark(pid: int) -> str:
+    """Names one process for ever: a pid is used again, with another start time."""
+    with open(f"/proc/{pid}/stat") as stat:
+        return f"{pid}:{stat.read().rpartition(')')[2].split()[19]}"
+
+
+def _say(text: str) -> None:
+    print(f"het-tf launch: {text}", file=sys.stderr, flush=True)
+
+
+def follow_launcher(environ: Mapping[str, str] = os.environ) -> None:
+    """Ends this process as soon as the launcher that started it has ended.
+
+    A worker calls it once; without a launcher it does nothing. The usual ways
+    to end a worker go through horovodrun and its process beside each worker,
+    the parent; this one also works when one of them was killed or the worker
+    hangs in native code.
+    """
+    launcher = environ.get(LAUNCHER_VARIABLE)
+    if not launcher:
+        return
+    parent = _mark(os.getppid())
+    for mark in {launcher, parent}:
+        handle = None
+        with suppress(OSError):  # a kernel without pidfds; a pid that is gone
+            handle = os.pidfd_open(_pid(mark))
+        # First the handle, then the check: the pid may come to mean another
+        # process, the handle cannot.
+        if not _lives(mark):
+            _orphaned(mark)
+        threading.Thread(target=_follow, args=(mark, handle), daemon=True, name="het_tf.follow_launcher").start()
+
+
+def _follow(mark: str, handle: int | None) -> None:
+    if handle is None:
+        while _lives(mark):
+            time.sleep(1)
+    else:
+        poll = select.poll()
+        poll.register(handle, select.POLLIN)
+        poll.poll()
+    _orphaned(mark)
+
+
+def _pid(mark: str) -> int:
+    return int(mark.partition(":")[0])
+
+
+def _lives(mark: str) -> bool:
+    try:
+        return _mark(_pid(mark)) == mark
+    except OSError:
+        return False
+
+
+def _orphaned(mark: str) -> NoReturn:
+    os.write(2, f"het_tf: the launcher (process {_pid(mark)}) has ended; so does this worker\n".encode())
+    os._exit(1)

@@ -1,0 +1,89 @@
+"""The op library, loaded when the first op is wanted.
+
+One thin function per op; shapes and dtypes are the ops' own (see
+kernels/ops/registrations.cc). Thread-safe.
+"""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+from tensorflow.python.framework.auto_control_deps_utils import register_read_only_resource_op
+
+from het_tf.version import TENSORFLOW, VERSION
+
+STALENESS_BUCKETS = 16
+_CACHE_COUNTERS = (
+    "lookups",
+    "ids",
+    "unique_ids",
+    "hits",
+    "misses",
+    "invalid",
+    "updates",
+    "updated_rows",
+    "pushed_rows",
+    "evictions",
+    "rows",
+    "pending_rows",
+    "memory_bytes",
+)
+TRAFFIC_KINDS = ("ids", "clocks", "rows", "gradients", "framing")
+
+
+@functools.cache
+def library() -> Any:
+    """The generated wrappers of the op library.
+
+    Raises:
+      ImportError: it is not there, or TensorFlow is not the one it is built for.
+    """
+    if tf.__version__.split(".")[:2] != TENSORFLOW.split("."):
+        raise ImportError(
+            f"het_tf {VERSION} is built for TensorFlow {TENSORFLOW}, but {tf.__version__} is loaded: "
+            f"pip install 'tensorflow-cpu=={TENSORFLOW}.*'"
+        )
+    path = Path(__file__).parent / "_native" / "het_tf_ops.so"
+    if not path.exists():
+        raise ImportError(
+            f"the op library {path} is missing: run `make build` in a checkout, or reinstall het_tf from a wheel"
+        )
+    module = tf.load_op_library(str(path))
+    # A lookup only reads its table: without this, tf.function would run the
+    # lookups of one table one after the other.
+    register_read_only_resource_op("HetEmbeddingLookup")
+    return module
+
+
+def lookup(table: tf.Tensor, ids: tf.Tensor, dimension: int, mode: str) -> tf.Tensor:
+    """Rows of `ids` (any shape, int32 or int64): float32 of shape ids.shape + [dimension]."""
+    return library().het_embedding_lookup(table, ids, dimension=dimension, mode=mode)
+
+
+def update(
+    table: tf.Tensor, ids: tf.Tensor, gradients: tf.Tensor, learning_rate: tf.Tensor, scale: float
+) -> tf.Operation | None:
+    """One optimizer step on the rows `ids` [n] with `gradients` [n, dimension]."""
+    return library().het_embedding_update(table, ids, gradients, tf.cast(learning_rate, tf.float32), scale)
+
+
+def cache_stats(table: tf.Tensor) -> dict[str, Any]:
+    """The cache's counters since it was made, by name; ``staleness`` is a list of buckets 0, 1, 2-3, 4-7, ..."""
+    numbers = library().het_embedding_stats(table).numpy().tolist()
+    stats = dict(zip(_CACHE_COUNTERS, numbers, strict=False))
+    stats["staleness"] = numbers[len(_CACHE_COUNTERS) :]
+    return stats
+
+
+def store_traffic(store: tf.Tensor) -> dict[str, Any]:
+    """Exchanges, and bytes by kind in ``sent`` and ``received``, as this worker counts them."""
+    exchanges, *numbers = library().het_store_traffic(store).numpy().tolist()
+    kinds = len(TRAFFIC_KINDS)
+    return {
+        "exchanges": exchanges,
+        "sent": dict(zip(TRAFFIC_KINDS, numbers[:kinds], strict=True)),
+        "received": dict(zip(TRAFFIC_KINDS, numbers[kinds:], strict=True)),
+    }

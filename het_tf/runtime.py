@@ -1,0 +1,256 @@
+"""The one per process: who we are, which shards there are, the open store.
+
+Started by the first thing that needs it, or by `init` to configure it.
+Thread-safety: `init` and `shutdown` take a lock; the rest reads what they set.
+"""
+
+from __future__ import annotations
+
+import atexit
+import dataclasses
+import importlib
+import os
+import sys
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from het_tf import administration, horovod_rendezvous, launch, ops, shard_process
+from het_tf.cluster import Cluster, ClusterError, from_environment
+
+# How launchers tell a process the number of workers.
+_LAUNCHER_SIZES = ("HOROVOD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How to reach the shards; see `init`."""
+
+    shards: tuple[str, ...]
+    deadline: float = 30.0
+    connect_timeout: float = 60.0
+    max_message_bytes: int = 1 << 30
+
+
+@dataclasses.dataclass
+class Runtime:
+    """A process's part in a job."""
+
+    settings: Settings
+    cluster: Cluster
+    horovod: Any  # the module horovod.tensorflow, or None for one worker
+    rank: int
+    size: int
+    store_name: str
+    store: tf.Tensor | None = None  # handle, once opened
+    # Tables by name (het_tf/table.py).
+    tables: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+_lock = threading.RLock()
+_current: Runtime | None = None
+_generation = 0
+
+
+def init(
+    shards: Sequence[str] | None = None,
+    *,
+    deadline: float = 30.0,
+    connect_timeout: float = 60.0,
+    max_message_bytes: int = 1 << 30,
+) -> None:
+    """Joins the job. Called implicitly by whatever needs it; call it to configure.
+
+    The shards are those given here, or those of HET_TF_SHARDS or TF_CONFIG, or
+    else one inside this process. In a ``ps`` task of TF_CONFIG this call turns
+    the process into the shard and does not return.
+
+    Args:
+      shards: addresses in shard order, ``"host:port"`` or ``"unix:/path"``; the
+        same list on every worker.
+      deadline: seconds after which an unanswered call is an error that names
+        the shard; retries are included.
+      connect_timeout: seconds to wait for every shard to come up.
+      max_message_bytes: largest message, both ways.
+
+    Raises:
+      ClusterError: the environment contradicts itself.
+      RuntimeError: there is a job already, with other settings.
+    """
+    global _current, _generation
+    for name, value in (("deadline", deadline), ("connect_timeout", connect_timeout)):
+        if not value > 0:
+            raise ValueError(f"het_tf.init: {name} is {value!r}, expected seconds above 0")
+    if not 0 < max_message_bytes < 1 << 31:
+        raise ValueError(f"het_tf.init: max_message_bytes is {max_message_bytes!r}, expected 1 to {(1 << 31) - 1}")
+    with _lock:
+        cluster = from_environment()
+        if cluster.is_shard:
+            shard_process.exec_shard(cluster)
+        addresses = cluster.shards if shards is None else tuple(shards)
+        settings = Settings(addresses, deadline, connect_timeout, max_message_bytes)
+        if _current is not None:
+            if settings != _current.settings:
+                raise RuntimeError(
+                    f"het_tf is running with {_current.settings}, asked for {settings}: call het_tf.init before "
+                    "anything else, or het_tf.shutdown() first"
+                )
+            return
+        launch.follow_launcher()
+        horovod = _start_horovod(cluster)
+        size = horovod.size() if horovod is not None else 1
+        if size > 1 and not addresses:
+            raise ClusterError(
+                f"{size} workers and no shards: each would train rows of its own in a shard inside its process; start "
+                "them with `het-tf launch --workers N --shards M script.py`, or set HET_TF_SHARDS"
+            )
+        _generation += 1
+        _current = Runtime(
+            settings=settings,
+            cluster=cluster,
+            horovod=horovod if size > 1 else None,
+            rank=horovod.rank() if horovod is not None else 0,
+            size=size,
+            store_name=f"het_tf/store/{_generation}",
+        )
+
+
+def _start_horovod(cluster: Cluster) -> Any:
+    """horovod.tensorflow, initialized, or None when this is the only worker."""
+    if not cluster.trains:
+        return None
+    started = sys.modules.get("horovod.tensorflow")
+    if started is not None and started.is_initialized():
+        hvd = started
+    else:
+        launched = max(int(os.environ.get(name, "1")) for name in _LAUNCHER_SIZES)
+        if max(launched, cluster.size) == 1:
+            return None
+        horovod_rendezvous.configure(cluster)
+        try:
+            hvd = importlib.import_module("horovod.tensorflow")
+        except ImportError as error:
+            raise ImportError(
+                f"{max(launched, cluster.size)} workers need Horovod, which cannot be imported ({error}): "
+                "pip install het_tf[horovod]"
+            ) from error
+        hvd.init()
+    if cluster.size > 1 and hvd.size() != cluster.size:
+        raise ClusterError(
+            f"TF_CONFIG has {cluster.size} workers {list(cluster.workers)}, but Horovod has {hvd.size()}: "
+            "the others would train models of their own"
+        )
+    return hvd
+
+
+def current() -> Runtime:
+    """The running one, started if need be."""
+    if _current is None:
+        init()
+    assert _current is not None
+    return _current
+
+
+def store() -> tf.Tensor:
+    """The handle of the open store. Waits for the shards the first time.
+
+    Raises:
+      tf.errors.UnavailableError: a shard did not come up; names it.
+      tf.errors.FailedPreconditionError: a shard of another version or place.
+    """
+    with _lock:
+        runtime = current()
+        if runtime.store is None:
+            settings = runtime.settings
+            with tf.init_scope(), tf.device("/cpu:0"):
+                runtime.store = ops.library().het_store(
+                    addresses=list(settings.shards),
+                    deadline_ms=max(1, round(settings.deadline * 1000)),
+                    connect_timeout_ms=max(1, round(settings.connect_timeout * 1000)),
+                    max_message_bytes=settings.max_message_bytes,
+                    shared_name=runtime.store_name,
+                )
+        return runtime.store
+
+
+def rank() -> int:
+    """This worker's number, from 0."""
+    return current().rank
+
+
+def size() -> int:
+    """Number of workers."""
+    return current().size
+
+
+def barrier() -> None:
+    """Waits until every worker has come here. Not for use inside a tf.function."""
+    if current().horovod is not None:
+        all_reduce_sum(tf.zeros(()), "het_tf.barrier")
+
+
+def all_reduce_sum(value: tf.Tensor, name: str) -> tf.Tensor:
+    """The sum over all workers, each of which calls this with the same name. REQUIRES: size() > 1."""
+    hvd = current().horovod
+    return hvd.allreduce(value, op=hvd.Sum, name=name)
+
+
+def flush(*, wait_for_all: bool = False) -> None:
+    """Pushes every pending update of this worker and waits for the shards to have it.
+
+    Args:
+      wait_for_all: also waits until every worker has done so; all have to call.
+    """
+    runtime = _current
+    if runtime is not None:
+        for table in list(runtime.tables.values()):
+            table.flush()
+    if wait_for_all:
+        barrier()
+
+
+def shutdown() -> None:
+    """Flushes, and forgets tables and store; rows of an embedded shard are gone.
+
+    Layers made before cannot be used any more. Horovod goes on.
+    """
+    global _current
+    with _lock:
+        runtime = _current
+        if runtime is None:
+            return
+        try:
+            flush()
+        finally:
+            _current = None
+            handles = [table.handle for table in runtime.tables.values() if table.is_open]
+            if runtime.store is not None:
+                handles.append(runtime.store)
+            for handle in handles:
+                tf.raw_ops.DestroyResourceOp(resource=handle)
+
+
+@atexit.register
+def _at_exit() -> None:
+    # The last updates are not lost when a script just ends.
+    runtime = _current
+    if runtime is None:
+        return
+    try:
+        shutdown()
+    except Exception as error:  # the process is ending: say it and let it
+        print(f"het_tf: the last updates may be lost: {getattr(error, 'message', error)}", file=sys.stderr)
+    if getattr(sys, "last_value", None) is not None and runtime.size > 1:
+        _say_lost_shards(runtime.settings.shards)
+
+
+def _say_lost_shards(shards: Sequence[str]) -> None:
+    """After an error: a worker may have ended because of another one, which met a dead shard first."""
+    for index, address in enumerate(shards):
+        try:
+            with administration.ShardClient(address, timeout_seconds=2.0) as shard:
+                shard.hello()
+        except Exception as error:  # whatever it is, it is about that shard
+            print(f"het_tf: shard {index} ({address}) is lost: {error}", file=sys.stderr)

@@ -1,0 +1,195 @@
+"""Table: this worker's end of one embedding table.
+
+One per table name and process; layers with one name share it. The handle is
+made at the first use, because only then the shards have to be there. Methods
+may be called eagerly or inside a tf.function, from any thread.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from het_tf import ops, runtime
+from het_tf.components import NO_OPTIMIZER, Component
+from het_tf.config import UNBOUNDED, CacheConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class TableSpec:
+    """Everything that has to be the same wherever a table is used."""
+
+    name: str
+    dimension: int
+    initializer: Component
+    seed: int
+    vocabulary_size: int | None
+    cache: CacheConfig | None
+    reject_non_finite: bool
+
+    def __post_init__(self) -> None:
+        # A share without a vocabulary is an error here, not at the first step.
+        _ = self.capacity
+
+    @property
+    def staleness(self) -> float:
+        return self.cache.staleness if self.cache is not None else 0
+
+    @property
+    def capacity(self) -> int:
+        return self.cache.capacity(self.name, self.vocabulary_size) if self.cache is not None else 0
+
+
+class Table:
+    """See the module. Made by `get`."""
+
+    def __init__(self, spec: TableSpec, owner: runtime.Runtime) -> None:
+        self.spec = spec
+        self.optimizer = NO_OPTIMIZER
+        # The Keras optimizer that was given for this table alone, if any.
+        self.own_optimizer: keras.optimizers.Optimizer | None = None
+        # The trainable (0, dimension) weight through which gradients find the
+        # rows; made by the first layer that uses the table.
+        self.anchor: keras.Variable | None = None
+        self._owner = owner
+        self._handle: tf.Tensor | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    @property
+    def is_open(self) -> bool:
+        return self._handle is not None
+
+    @property
+    def is_synchronous(self) -> bool:
+        """Staleness 0: a commit is in the shards before the next step reads."""
+        return self.spec.staleness == 0
+
+    @property
+    def handle(self) -> tf.Tensor:
+        if self._handle is None:
+            with self._lock:
+                if self._handle is None:
+                    self._handle = self._open(self.optimizer)
+        return self._handle
+
+    def _open(self, optimizer: Component) -> tf.Tensor:
+        if runtime.current() is not self._owner:
+            raise RuntimeError(f"table {self.name!r} was made before het_tf.shutdown(): make the model anew")
+        spec = self.spec
+        with tf.init_scope(), tf.device("/cpu:0"):
+            return ops.library().het_embedding_table(
+                runtime.store(),
+                table_name=spec.name,
+                dimension=spec.dimension,
+                **spec.initializer.attributes("initializer"),
+                seed=spec.seed,
+                **optimizer.attributes("optimizer"),
+                capacity=spec.capacity,
+                staleness=-1 if spec.staleness == UNBOUNDED else int(spec.staleness),
+                policy=spec.cache.policy if spec.cache is not None else "lfu",
+                max_pending_commits=(spec.cache.max_pending_steps or 0) if spec.cache is not None else 0,
+                vocabulary_size=spec.vocabulary_size or 0,
+                reject_non_finite=spec.reject_non_finite,
+                shared_name=f"{self._owner.store_name}/{spec.name}",
+            )
+
+    def set_optimizer(self, optimizer: Component) -> None:
+        """Says what trains the table.
+
+        Raises:
+          tf.errors.InvalidArgumentError: something else does already, here or
+            on another worker.
+        """
+        if optimizer == self.optimizer:
+            return
+        handle = self._open(optimizer)
+        self.optimizer = optimizer
+        with self._lock:
+            self._handle = self._handle if self._handle is not None else handle
+
+    def lookup(self, ids: tf.Tensor, *, training: bool) -> tf.Tensor:
+        """float32 rows of shape ids.shape + [dimension]; `ids` is int32 or int64.
+
+        Raises (when it runs):
+          tf.errors.InvalidArgumentError: an id outside of the vocabulary.
+          tf.errors.UnavailableError, DeadlineExceededError: names the shard.
+        """
+        if training:
+            mode = "training"
+        else:
+            fresh = self.spec.cache is None or self.spec.cache.fresh_evaluation
+            mode = "fresh" if fresh else "inference"
+        return ops.lookup(self.handle, ids, self.spec.dimension, mode)
+
+    def update(self, ids: tf.Tensor, gradients: tf.Tensor, learning_rate: Any) -> tf.Operation | None:
+        """One step: `gradients` [n, dimension] of `ids` [n], this worker's part of the average over all workers.
+
+        Inside a tf.function it returns the operation, for others to wait for.
+        """
+        return ops.update(self.handle, ids, gradients, learning_rate, 1.0 / runtime.size())
+
+    def rows(self, ids: Any) -> tf.Tensor:
+        """Rows as the shards have them, with this worker's own pending updates; nothing is created."""
+        return ops.lookup(self.handle, integer_ids(ids), self.spec.dimension, "fresh")
+
+    def assign(self, ids: Any, rows: Any) -> None:
+        """Overwrites rows: `rows` has shape ids.shape + [dimension]."""
+        dimension = self.spec.dimension
+        ids, rows = integer_ids(ids), tf.convert_to_tensor(rows, tf.float32)
+        if rows.shape != ids.shape + [dimension]:
+            raise ValueError(
+                f"table {self.name!r}: ids of shape {tuple(ids.shape)} take rows of shape "
+                f"{tuple(ids.shape) + (dimension,)}, got {tuple(rows.shape)}"
+            )
+        ops.library().het_embedding_assign(self.handle, tf.reshape(ids, [-1]), tf.reshape(rows, [-1, dimension]))
+
+    def flush(self) -> None:
+        """Pushes this worker's pending updates and waits for the shards to have them."""
+        if self.is_open:
+            ops.library().het_embedding_flush(self.handle)
+
+    def stats(self) -> dict[str, Any]:
+        """The cache's counters; see `ops.cache_stats`."""
+        return ops.cache_stats(self.handle)
+
+
+def integer_ids(ids: Any) -> tf.Tensor:
+    """`ids` as an int32 or int64 tensor; TypeError for any other dtype."""
+    tensor = tf.convert_to_tensor(ids)
+    if tensor.dtype in (tf.int32, tf.int64):
+        return tensor
+    if tensor.dtype in (tf.int8, tf.int16, tf.uint8, tf.uint16, tf.uint32):
+        return tf.cast(tensor, tf.int64)
+    raise TypeError(
+        f"ids have dtype {tensor.dtype.name}, expected int32 or int64: a float cannot tell large ids apart; give "
+        "integers, and keras.Input(..., dtype='int64') (keras.Sequential without one assumes float32)"
+    )
+
+
+def get(spec: TableSpec) -> Table:
+    """The table of that name in this process.
+
+    Raises:
+      ValueError: it is there with another configuration.
+    """
+    owner = runtime.current()
+    table = owner.tables.get(spec.name)
+    if table is None:
+        table = owner.tables[spec.name] = Table(spec, owner)
+    elif table.spec != spec:
+        for field in dataclasses.fields(spec):
+            there, here = getattr(table.spec, field.name), getattr(spec, field.name)
+            if there != here:
+                raise ValueError(
+                    f"table {spec.name!r} is in use with {field.name}={there!r}, asked for {here!r}: layers that share "
+                    "a table configure it alike; give one of them another name"
+                )
+    return table
