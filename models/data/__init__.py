@@ -1,0 +1,1 @@
+"""Data for the models: Criteo rows (real and generated) and Frappe."""
