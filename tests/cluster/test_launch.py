@@ -1,0 +1,136 @@
+"""het-tf launch: what the script gets, and what the job's exit code says."""
+
+import signal
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from cluster_jobs import clean_environment
+from het_tf import launch as launcher
+from het_tf import shard_process
+from het_tf.cli.main import app
+
+PATIENCE_SECONDS = 60
+
+
+def run(tmp_path, body, *options, arguments=(), **more):
+    script = tmp_path / "script.py"
+    script.write_text(body)
+    return subprocess.run(
+        [sys.executable, "-m", "het_tf.cli.main", "launch", *options, str(script), *arguments],
+        env=clean_environment(**more),
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ("", 0),
+        ("raise SystemExit(7)", 7),
+        ("raise ValueError('bad')", 1),
+        ("import os\nos.kill(os.getpid(), 9)", 128 + signal.SIGKILL),
+    ],
+)
+def test_one_worker_gives_its_own_exit_code(tmp_path, body, code):
+    assert run(tmp_path, body).returncode == code
+
+
+def test_the_script_gets_its_arguments_and_the_shards(tmp_path):
+    body = "import os, sys\nprint(sys.argv[1:], os.environ['HET_TF_SHARDS'].count(','), os.environ.get('HOROVOD_SIZE'))"
+    arguments = ["--epochs", "3", "-n", "9", "--", "a b", "--help"]
+    result = run(tmp_path, body, "--shards", "3", arguments=arguments)
+    assert result.stdout == f"{arguments} 2 None\n", result.stderr
+
+
+def test_without_shards_one_worker_has_none_configured(tmp_path):
+    result = run(tmp_path, "import os\nprint(os.environ.get('HET_TF_SHARDS'))", "--shards", "0")
+    assert (result.returncode, result.stdout) == (0, "None\n")
+
+
+def test_two_workers_by_horovodrun_end_well(tmp_path):
+    body = "import os\nprint('rank', os.environ['HOROVOD_RANK'], 'of', os.environ['HOROVOD_SIZE'])"
+    logs = tmp_path / "logs"
+    result = run(tmp_path, body, "--workers", "2", "--shards", "2", "--log-dir", str(logs))
+    assert result.returncode == 0, result.stderr
+    assert "rank 0 of 2" in result.stdout and "rank 1 of 2" in result.stdout
+    assert (logs / "workers" / "rank.1" / "stdout").read_text().endswith("rank 1 of 2\n")
+    for index in (0, 1):
+        said = (logs / f"shard.{index}.log").read_text()
+        assert "listening on 127.0.0.1:" in said and said.endswith("het-tf-shard stopped\n")
+
+
+def test_one_failing_worker_of_two_fails_the_job(tmp_path):
+    # The other one would never end by itself.
+    body = "import os, signal\nraise SystemExit(3) if os.environ['HOROVOD_RANK'] == '1' else signal.pause()"
+    assert run(tmp_path, body, "--workers", "2").returncode != 0
+
+
+@pytest.mark.parametrize(
+    ("options", "more", "said"),
+    [
+        (("--workers", "0"), {}, "got 0 workers; expected at least 1"),
+        (("--workers", "2", "--shards", "0"), {}, "got 0 shards for 2 workers"),
+        (("--shards", "-1"), {}, "got -1 shards"),
+        ((), {"TF_CONFIG": "{}"}, "TF_CONFIG is set"),
+        ((), {"HET_TF_SHARDS": "a:1"}, "HET_TF_SHARDS is set ('a:1')"),
+    ],
+)
+def test_what_cannot_be_started_is_refused_and_nothing_runs(tmp_path, options, more, said):
+    result = run(tmp_path, "print('ran')", *options, **more)
+    assert result.returncode == 2 and said in result.stderr and "ran" not in result.stdout
+
+
+def test_a_missing_script_is_named(tmp_path):
+    result = CliRunner().invoke(app, ["launch", str(tmp_path / "none.py")])
+    assert result.exit_code == 2 and "there is no script" in result.stderr and "none.py" in result.stderr
+
+
+def test_without_horovod_two_workers_are_refused(tmp_path, monkeypatch):
+    script = tmp_path / "script.py"
+    script.write_text("")
+    monkeypatch.setattr(launcher.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(launcher.LaunchError, match=r"pip install het_tf\[horovod\]"):
+        launcher.launch(script, workers=2)
+
+
+def test_a_shard_that_does_not_start_ends_the_job(tmp_path, monkeypatch):
+    script, server = tmp_path / "script.py", tmp_path / "server"
+    script.write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    server.write_text("#!/bin/sh\necho no memory\nexit 4\n")
+    server.chmod(0o755)
+    monkeypatch.setattr(shard_process, "server_binary", lambda: server)
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    monkeypatch.delenv("HET_TF_SHARDS", raising=False)
+    before = signal.getsignal(signal.SIGTERM)
+    result = CliRunner().invoke(app, ["launch", str(script)])
+    assert result.exit_code == 1 and "shard 0 could not be started" in result.stderr and "no memory" in result.stderr
+    assert not (tmp_path / "ran").exists()
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_following_does_nothing_without_a_launcher():
+    launcher.follow_launcher({})
+
+
+@pytest.mark.parametrize("mark", ["own, of another time", "of nobody"])
+def test_a_worker_whose_launcher_is_gone_ends_at_once(mark):
+    # The pid of a process that lives, but that started at another time: the
+    # launcher's number has been given away.
+    pid = "1" if mark == "own, of another time" else "4194304"
+    body = "from het_tf.launch import follow_launcher\nfollow_launcher()\nprint('still here')"
+    result = subprocess.run(
+        [sys.executable, "-c", body],
+        env=clean_environment(HET_TF_LAUNCHER=f"{pid}:1234567890"),
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+    )
+    assert (result.returncode, result.stdout) == (1, "")
+    assert f"the launcher (process {pid}) has ended" in result.stderr

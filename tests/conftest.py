@@ -1,0 +1,63 @@
+"""What all tests share: no job from the environment, a fresh runtime per test, real shards on request.
+
+Nothing heavy is imported here: tests without TensorFlow stay quick.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+_JOB_VARIABLES = ("HOROVOD_", "HET_TF_SHARDS", "OMPI_COMM_WORLD_", "PMI_", "TF_CONFIG")
+
+
+@pytest.fixture(autouse=True)
+def fresh_runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No job in the environment; a test's runtime and tables end with it."""
+    for name in list(os.environ):
+        if name.startswith(_JOB_VARIABLES):
+            monkeypatch.delenv(name)
+    yield
+    _shut_down()
+
+
+def _shut_down() -> None:
+    runtime = sys.modules.get("het_tf.runtime")
+    if runtime is not None:
+        # A test whose shards are gone has nothing to flush any more.
+        with contextlib.suppress(Exception):
+            runtime.shutdown()
+
+
+@pytest.fixture
+def start_shards() -> Iterator[Callable[[int], list[str]]]:
+    """Starts so many shard processes, which end with the test; returns their addresses."""
+    from het_tf.shard_process import ShardProcess
+
+    with contextlib.ExitStack() as running:
+
+        def start(count: int) -> list[str]:
+            return [running.enter_context(ShardProcess(index=i, count=count)).address for i in range(count)]
+
+        yield start
+        _shut_down()
+
+
+@pytest.fixture
+def store_of(start_shards: Callable[[int], list[str]]) -> Callable[[int], list[str]]:
+    """Joins a job over an embedded shard (0) or so many real ones; may be called again, for the next one."""
+    import het_tf
+
+    def join(shards: int) -> list[str]:
+        het_tf.shutdown()
+        addresses = start_shards(shards)
+        het_tf.init(addresses)
+        return addresses
+
+    return join

@@ -1,0 +1,209 @@
+"""What a worker trains, and what it tells about it afterwards.
+
+Run as a script by every worker of a job (and by one alone, for comparison):
+`python scenarios.py FOLDER` writes FOLDER/rank.N.json. Importable without side
+effects for the names of the scenarios.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+IDS, FIELDS, DIMENSION = 60, 4, 3
+STEPS, BATCH = 12, 16
+SCENARIOS: dict[str, Callable[[], dict[str, Any]]] = {}
+
+
+def scenario(function: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
+    SCENARIOS[function.__name__] = function
+    return function
+
+
+def rows_of_this_worker() -> tuple[Any, Any]:
+    """ids (n, FIELDS) and targets (n, 1): worker r of n takes rows r, r + n, ... of every global batch."""
+    import numpy as np
+
+    import het_tf as het
+
+    random = np.random.default_rng(7)
+    ids = random.integers(0, IDS, (STEPS, BATCH, FIELDS))
+    target = random.normal(size=(STEPS, BATCH, 1)).astype(np.float32)
+    mine = slice(het.rank(), None, het.size())
+    return ids[:, mine].reshape(-1, FIELDS), target[:, mine].reshape(-1, 1)
+
+
+def build(table: str, *, seed: int = 0, cache: Any = None, trainable_tower: bool = True) -> tuple[Any, Any]:
+    import keras
+
+    import het_tf as het
+
+    start = keras.initializers.RandomUniform(seed=3)
+    layer = het.layers.Embedding(IDS, DIMENSION, start, table=table, cache=cache)
+    ids = keras.Input((FIELDS,), dtype="int64")
+    x = keras.layers.Flatten()(layer(ids))
+    x = keras.layers.Dense(5, "tanh", kernel_initializer=keras.initializers.GlorotUniform(seed=seed))(x)
+    x = keras.layers.Dense(1, kernel_initializer=keras.initializers.GlorotUniform(seed=seed + 1))(x)
+    model = keras.Model(ids, x)
+    for tower in model.layers[-2:]:
+        tower.trainable = trainable_tower
+    return model, layer
+
+
+def state(model: Any, layer: Any) -> dict[str, Any]:
+    import numpy as np
+
+    import het_tf as het
+
+    het.flush(wait_for_all=True)
+    dense = [v.numpy().tolist() for v in model.weights if 0 not in v.shape]
+    return {"dense": dense, "rows": layer.rows(np.arange(IDS)).numpy().tolist()}
+
+
+def fit(table: str, optimizer: Any, **how: Any) -> dict[str, Any]:
+    import het_tf as het
+
+    model, layer = build(table, **how)
+    model.compile(optimizer, "mse")
+    ids, target = rows_of_this_worker()
+    model.fit(ids, target, batch_size=BATCH // het.size(), shuffle=False, verbose=0)
+    return state(model, layer)
+
+
+def sgd(**options: Any) -> Any:
+    import keras
+
+    import het_tf as het
+
+    return het.DistributedOptimizer(keras.optimizers.SGD(0.1, **options))
+
+
+@scenario
+def plain_fit() -> dict[str, Any]:
+    return fit("plain_fit", sgd())
+
+
+@scenario
+def cached_fit() -> dict[str, Any]:
+    import het_tf as het
+
+    return fit("cached_fit", sgd(), cache=het.CacheConfig(rows=20, staleness=0))
+
+
+@scenario
+def clipnorm() -> dict[str, Any]:
+    return fit("clipnorm", sgd(clipnorm=0.05))
+
+
+@scenario
+def global_clipnorm() -> dict[str, Any]:
+    return fit("global_clipnorm", sgd(global_clipnorm=0.05))
+
+
+@scenario
+def clipvalue() -> dict[str, Any]:
+    return fit("clipvalue", sgd(clipvalue=0.01))
+
+
+@scenario
+def only_embeddings() -> dict[str, Any]:
+    """Nothing dense is trained: no AllReduce keeps the workers in step."""
+    return fit("only_embeddings", sgd(), trainable_tower=False)
+
+
+@scenario
+def different_starts() -> dict[str, Any]:
+    """Every worker begins with other dense weights; adagrad, a stale cache."""
+    import keras
+
+    import het_tf as het
+
+    optimizer = het.DistributedOptimizer(keras.optimizers.Adagrad(0.1))
+    cache = het.CacheConfig(rows=30, staleness=10)
+    return fit("different_starts", optimizer, seed=het.rank(), cache=cache)
+
+
+@scenario
+def custom_loop() -> dict[str, Any]:
+    import tensorflow as tf
+
+    import het_tf as het
+
+    model, layer = build("custom_loop", seed=het.rank())
+    optimizer = sgd()
+    ids, target = rows_of_this_worker()
+
+    @tf.function
+    def step(ids: Any, target: Any) -> None:
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(tf.square(model(ids, training=True) - target))
+        weights = model.trainable_variables
+        optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
+
+    for batch in tf.data.Dataset.from_tensor_slices((ids, target)).batch(BATCH // het.size()):
+        step(*batch)
+    return state(model, layer)
+
+
+@scenario
+def without_the_hook() -> dict[str, Any]:
+    """Keras's own optimizer, no table: what the other scenarios would be without DistributedOptimizer."""
+    import keras
+
+    import het_tf as het
+
+    ids = keras.Input((FIELDS,), dtype="float32")
+    model = keras.Sequential([ids, keras.layers.Dense(1, kernel_initializer=keras.initializers.GlorotUniform(seed=0))])
+    model.compile(keras.optimizers.SGD(1e-4), "mse")
+    inputs, target = rows_of_this_worker()
+    model.fit(inputs.astype("float32"), target, batch_size=BATCH // het.size(), shuffle=False, verbose=0)
+    return {"dense": [w.tolist() for w in model.get_weights()]}
+
+
+@scenario
+def one_validates() -> dict[str, Any]:
+    """Only worker 0 has validation data; metrics are averaged all the same."""
+    import het_tf as het
+
+    model, _ = build("one_validates")
+    model.compile(sgd(), "mse", metrics=["mae"])
+    ids, target = rows_of_this_worker()
+    held_out = (ids[:8], target[:8]) if het.rank() == 0 else None
+    history = model.fit(
+        ids,
+        target,
+        batch_size=BATCH // het.size(),
+        shuffle=False,
+        verbose=0,
+        validation_data=held_out,
+        callbacks=[het.callbacks.MetricAverage()],
+    )
+    return {"history": {name: [float(v) for v in values] for name, values in history.history.items()}}
+
+
+@scenario
+def sharded_data() -> dict[str, Any]:
+    """Thirteen batches for two workers: each gets the same number, and no row comes twice."""
+    import tensorflow as tf
+
+    import het_tf as het
+
+    known = tf.data.Dataset.range(13)
+    parts = {"known": het.data.shard(known), "unknown": het.data.shard(known.filter(lambda _: True))}
+    return {name: [int(x) for x in part] for name, part in parts.items()}
+
+
+def main(folder: Path, names: list[str]) -> None:
+    import het_tf as het
+
+    het.init(deadline=20)
+    told = {name: SCENARIOS[name]() for name in names or SCENARIOS}
+    told["place"] = {"rank": het.rank(), "size": het.size()}
+    (folder / f"rank.{het.rank()}.json").write_text(json.dumps(told))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2:])

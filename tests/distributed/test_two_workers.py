@@ -1,0 +1,94 @@
+"""Two workers train one model: under the launcher (horovodrun), and under TF_CONFIG alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import jobs
+import scenarios
+
+SCRIPT = Path(scenarios.__file__)
+IDENTICAL = (
+    "plain_fit",
+    "cached_fit",
+    "clipnorm",
+    "global_clipnorm",
+    "clipvalue",
+    "only_embeddings",
+    "different_starts",
+    "custom_loop",
+)
+LIKE_ONE_WORKER = ("plain_fit", "cached_fit", "clipnorm", "global_clipnorm", "clipvalue", "only_embeddings")
+
+
+@pytest.fixture(scope="module", params=["launch", "tf_config"])
+def workers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """What two workers with two shards tell."""
+    folder = tmp_path_factory.mktemp(request.param)
+    if request.param == "launch":
+        jobs.launch(SCRIPT, str(folder), workers=2, shards=2)
+    else:
+        with jobs.tasks(SCRIPT, [str(folder)], jobs.cluster(2, 2), folder) as running:
+            for (kind, index), process in running.items():
+                if kind != "ps":
+                    code = process.wait(jobs.PATIENCE_SECONDS)
+                    assert code == 0, jobs.log_of(folder, kind, index).read_text()
+            for (kind, _), process in running.items():
+                if kind == "ps":
+                    assert process.poll() is None, "a ps task serves until it is stopped"
+                    process.terminate()
+                    assert process.wait(jobs.PATIENCE_SECONDS) == 0
+    return jobs.reports(folder, 2)
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What one worker with the same global batches tells."""
+    folder = tmp_path_factory.mktemp("alone")
+    jobs.launch(SCRIPT, str(folder), *LIKE_ONE_WORKER, workers=1, shards=0)
+    return jobs.reports(folder, 1)[0]
+
+
+def test_the_workers_know_their_places(workers):
+    assert [worker["place"] for worker in workers] == [{"rank": 0, "size": 2}, {"rank": 1, "size": 2}]
+
+
+@pytest.mark.parametrize("name", IDENTICAL)
+def test_ranks_end_with_identical_dense_weights_and_rows(workers, name):
+    first, second = (worker[name] for worker in workers)
+    assert first["dense"] == second["dense"]
+    assert first["rows"] == second["rows"]
+
+
+def test_without_our_optimizer_ranks_drift_apart(workers):
+    first, second = (worker["without_the_hook"] for worker in workers)
+    assert first["dense"] != second["dense"]
+
+
+@pytest.mark.parametrize("name", LIKE_ONE_WORKER)
+def test_two_workers_train_like_one_with_twice_the_batch(workers, alone, name):
+    for part in ("dense", "rows"):
+        for mine, expected in zip(workers[0][name][part], alone[name][part], strict=True):
+            np.testing.assert_allclose(mine, expected, rtol=0, atol=1e-5)
+
+
+def test_training_moves_the_rows(alone):
+    assert alone["plain_fit"]["rows"] != alone["clipvalue"]["rows"]
+
+
+def test_a_validation_on_one_rank_does_not_deadlock_and_metrics_agree(workers):
+    first, second = (worker["one_validates"]["history"] for worker in workers)
+    assert set(first) == {"loss", "mae", "val_loss", "val_mae"}
+    assert set(second) == {"loss", "mae"}
+    assert (first["loss"], first["mae"]) == (second["loss"], second["mae"])
+
+
+@pytest.mark.parametrize("length", ["known", "unknown"])
+def test_every_worker_gets_the_same_number_of_elements_and_none_twice(workers, length):
+    first, second = (worker["sharded_data"][length] for worker in workers)
+    assert first == [0, 2, 4, 6, 8, 10]
+    assert second == [1, 3, 5, 7, 9, 11]

@@ -1,0 +1,236 @@
+"""What is not supported says so, with what was given and what to do, and changes nothing."""
+
+from __future__ import annotations
+
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import het_tf as het
+from het_tf.cluster import ClusterError
+from het_tf.shard_process import ShardProcess
+from pairs import BATCH, DIMENSION, FIELDS, IDS, all_rows, batches, model_of
+
+SGD = keras.optimizers.SGD
+
+
+def fit(model: keras.Model, optimizer: object) -> None:
+    model.compile(optimizer, "mse")
+    model.fit(*batches(2), batch_size=BATCH, verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "words"),
+    [
+        ((10, 0), {}, ["output_dim is 0", "at least 1"]),
+        ((0, 4), {}, ["input_dim is 0"]),
+        ((-3, 4), {}, ["input_dim is -3"]),
+        ((10, 4), {"embeddings_regularizer": "l2"}, ["embeddings_regularizer", "not supported"]),
+        ((10, 4), {"embeddings_constraint": "non_neg"}, ["embeddings_constraint", "not supported"]),
+        ((10, 4, "glorot_uniform"), {}, ["GlorotUniform", "RandomUniform"]),
+        ((10, 4, "orthogonal"), {}, ["Orthogonal"]),
+        ((10, 4), {"combiner": "max"}, ["'max'", "sqrtn"]),
+        ((10, 4), {"weights": [np.zeros((10, 4))]}, ["weights", "layer.assign"]),
+        ((10, 4), {"lora_rank": 2}, ["lora_rank"]),
+        ((10, 4), {"dtype": "mixed_float16"}, ["mixed_float16", "mixed_bfloat16"]),
+        ((10, 4), {"optimizer": "adam"}, ["Adam", "SGD", "Adagrad"]),
+        ((10, 4), {"optimizer": SGD(0.1, momentum=0.9)}, ["momentum=0.9"]),
+        ((10, 4), {"optimizer": SGD(0.1, clipnorm=1.0)}, ["clipnorm=1.0"]),
+    ],
+)
+def test_a_layer_that_cannot_be(arguments, options, words):
+    with pytest.raises(ValueError) as raised:
+        het.layers.Embedding(*arguments, **options)
+    for word in words:
+        assert word in str(raised.value)
+
+
+@pytest.mark.parametrize("value", ["x", 1.5, True])
+def test_a_size_that_is_no_integer(value):
+    with pytest.raises(TypeError, match="input_dim is"):
+        het.layers.Embedding(value, 4)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({}, "either rows or share"),
+        ({"rows": 3, "share": 0.1}, "either rows or share"),
+        ({"rows": -1}, "rows is -1"),
+        ({"rows": 5, "staleness": -1}, "staleness is -1"),
+        ({"rows": 5, "max_pending_steps": 0}, "max_pending_steps is 0"),
+        ({"share": 1.5}, "share is 1.5"),
+        ({"rows": 5, "policy": "fifo"}, "policy is 'fifo'"),
+    ],
+)
+def test_a_cache_that_cannot_be(options, words):
+    with pytest.raises(ValueError, match=words):
+        het.CacheConfig(**options)
+
+
+def test_a_share_needs_a_vocabulary():
+    with pytest.raises(ValueError, match=r"input_dim"):
+        het.layers.Embedding(None, 4, cache=het.CacheConfig(share=0.1))
+
+
+def test_one_table_of_two_dimensions():
+    het.layers.Embedding(10, 4, table="one").build()
+    with pytest.raises(ValueError, match=r"table 'one' is in use with dimension=4, asked for 8"):
+        het.layers.Embedding(10, 8, table="one").build()
+
+
+def test_one_table_of_two_dimensions_on_a_shard_by_two_workers():
+    with ShardProcess() as shard:
+        het.init([shard.address])
+        het.layers.Embedding(10, 4, table="one").rows([1])
+        het.shutdown()
+        het.init([shard.address])
+        with pytest.raises(tf.errors.InvalidArgumentError, match=r"'one' exists with dimension 4, asked for 8"):
+            het.layers.Embedding(10, 8, table="one").rows([1])
+
+
+@pytest.mark.parametrize("ids", [np.array([[1.0]]), tf.constant([[2.5]])])
+def test_float_ids(ids):
+    with pytest.raises(TypeError, match="expected int32 or int64"):
+        het.layers.Embedding(10, 4, table="float")(ids)
+
+
+def test_float_ids_by_an_input_without_dtype():
+    with pytest.raises(TypeError, match="dtype='int64'"):
+        het.layers.Embedding(10, 4, table="float")(keras.Input((3,)))
+
+
+def test_ids_outside_of_the_vocabulary_are_named_and_nothing_is_applied():
+    model = model_of(layer := het.layers.Embedding(IDS, DIMENSION, table="outside"))
+    before = all_rows(layer)
+    model.compile(het.DistributedOptimizer(SGD(0.1)), "mse")
+    ids = np.full((BATCH, FIELDS), 3)
+    ids[2, 1] = IDS
+    with pytest.raises(tf.errors.InvalidArgumentError, match=rf"id {IDS} at position 7 is not in \[0, {IDS}\)"):
+        model.fit(ids, np.zeros((BATCH, 1)), batch_size=BATCH, shuffle=False, verbose=0)
+    np.testing.assert_array_equal(all_rows(layer), before)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "words"),
+    [
+        (lambda: keras.optimizers.Adam(), ["Adam", "SGD", "Adagrad", "optimizer="]),
+        (lambda: SGD(0.1, momentum=0.9), ["momentum=0.9"]),
+        (lambda: SGD(0.1, weight_decay=0.01), ["weight_decay=0.01"]),
+        (lambda: SGD(0.1, use_ema=True), ["use_ema=True"]),
+    ],
+)
+def test_an_optimizer_that_tables_do_not_have_is_refused_at_the_first_step(optimizer, words):
+    model = model_of(layer := het.layers.Embedding(IDS, DIMENSION, table="refused"))
+    before = all_rows(layer)
+    with pytest.raises(ValueError) as raised:
+        fit(model, het.DistributedOptimizer(optimizer()))
+    for word in words:
+        assert word in str(raised.value)
+    np.testing.assert_array_equal(all_rows(layer), before)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "words"),
+    [
+        (lambda: SGD(0.1, gradient_accumulation_steps=2), "gradient_accumulation_steps"),
+        (lambda: SGD(0.1, loss_scale_factor=8.0), "loss_scale_factor"),
+        (lambda: keras.optimizers.LossScaleOptimizer(SGD(0.1)), "LossScaleOptimizer"),
+    ],
+)
+def test_an_optimizer_that_cannot_be_distributed(optimizer, words):
+    with pytest.raises(ValueError, match=words):
+        het.DistributedOptimizer(optimizer())
+
+
+def test_an_optimizer_in_use():
+    optimizer = SGD(0.1)
+    optimizer.build([keras.Variable(1.0)])
+    with pytest.raises(ValueError, match="used already"):
+        het.DistributedOptimizer(optimizer)
+
+
+def test_keras_own_optimizer_says_what_is_missing():
+    model = model_of(layer := het.layers.Embedding(IDS, DIMENSION, table="plain"))
+    before = all_rows(layer)
+    with pytest.raises(RuntimeError, match=r"het_tf\.DistributedOptimizer"):
+        fit(model, SGD(0.1))
+    np.testing.assert_array_equal(all_rows(layer), before)
+
+
+def test_a_gradient_made_dense_on_the_way():
+    model = model_of(het.layers.Embedding(IDS, DIMENSION, table="dense"))
+    optimizer = het.DistributedOptimizer(SGD(0.1))
+    with pytest.raises(TypeError, match="IndexedSlices"):
+        optimizer.apply([tf.zeros(v.shape) for v in model.trainable_variables], model.trainable_variables)
+
+
+def test_a_non_finite_gradient_is_rejected_on_request():
+    model = model_of(layer := het.layers.Embedding(IDS, DIMENSION, table="finite", reject_non_finite=True))
+    before = all_rows(layer)
+    model.compile(het.DistributedOptimizer(SGD(0.1)), "mse")
+    ids, target = batches(1)
+    target[3] = np.nan
+    with pytest.raises(tf.errors.InvalidArgumentError, match="nothing was applied"):
+        model.fit(ids, target, batch_size=BATCH, verbose=0)
+    np.testing.assert_array_equal(all_rows(layer), before)
+
+
+def test_saving_and_loading(tmp_path):
+    model = model_of(het.layers.Embedding(IDS, DIMENSION, table="saved"))
+    fit(model, het.DistributedOptimizer(SGD(0.1)))
+    for save in (
+        lambda: model.save(tmp_path / "model.keras"),
+        lambda: model.save_weights(tmp_path / "model.weights.h5"),
+        lambda: model.export(tmp_path / "exported"),
+        lambda: tf.train.Checkpoint(model=model).save(str(tmp_path / "checkpoint")),
+    ):
+        with pytest.raises(NotImplementedError, match=r"cannot be saved or loaded: its rows are in the shards"):
+            save()
+
+
+def test_an_unreachable_shard_is_named():
+    with ShardProcess() as shard:
+        address = shard.address
+    het.init([address], connect_timeout=0.5)
+    with pytest.raises(tf.errors.OpError, match=address):
+        het.layers.Embedding(10, 4, table="lost").rows([1])
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [({"deadline": 0}, "deadline"), ({"connect_timeout": -1}, "connect_timeout"), ({"max_message_bytes": 0}, "max")],
+)
+def test_settings_that_cannot_be(settings, words):
+    with pytest.raises(ValueError, match=words):
+        het.init(**settings)
+
+
+def test_other_settings_while_a_job_runs():
+    het.init(deadline=10)
+    het.init(deadline=10)
+    with pytest.raises(RuntimeError, match="shutdown"):
+        het.init(deadline=20)
+
+
+def test_a_malformed_tf_config(monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker"}}))
+    with pytest.raises(ClusterError, match="TF_CONFIG"):
+        het.init()
+
+
+def test_a_layer_made_before_a_shutdown():
+    layer = het.layers.Embedding(10, 4, table="before")
+    layer.build()
+    het.shutdown()
+    with pytest.raises(RuntimeError, match="shutdown"):
+        layer.rows([1])
+
+
+def test_rows_of_the_wrong_shape():
+    layer = het.layers.Embedding(10, 4, table="shape")
+    with pytest.raises(ValueError, match=r"take rows of shape \(2, 4\), got \(2, 3\)"):
+        layer.assign([1, 2], np.zeros((2, 3)))
