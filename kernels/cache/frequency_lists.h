@@ -1,8 +1,11 @@
 // FrequencyLists: entries by how often they were used, with ageing.
 //
-// A use counts one, up to kLevels - 1. Every `period` uses all counts are
-// halved, so that yesterday's hot rows cool down and the order follows drift.
-// Halving moves whole lists, so it costs one pass over the counts.
+// A use counts one, up to kLevels - 1, and moves nothing: an entry stays in the
+// list where it was put, and TakeLowest passes it on to the list of its count
+// when it comes to it. So a use touches four bytes, and every use pays for at
+// most one later move. Halve() makes yesterday's hot rows cool down, so that
+// the order follows drift; it moves whole lists and costs one pass over the
+// counts.
 //
 // Shared by LFU and light LFU. Not thread-safe.
 
@@ -21,46 +24,64 @@ class FrequencyLists {
   using Entry = std::uint32_t;
   static constexpr std::uint32_t kLevels = 64;
 
-  bool empty() const { return occupied_ == 0; }
+  // No entry is inside.
+  bool empty() const { return inside_ == 0; }
 
-  // Counts a use and lists the entry; returns its count.
+  // Counts a use and takes the entry in; returns its count. REQUIRES: it is
+  // not inside.
   std::uint32_t Use(Entry entry) {
     Grow(entry);
-    if (counts_[entry] + 1u < kLevels) ++counts_[entry];
-    List(entry);
-    return counts_[entry];
+    State& state = states_[entry];
+    if (state.count + 1u < kLevels) ++state.count;
+    TakeIn(entry);
+    return state.count;
   }
 
-  // Lists the entry with the given count.
+  // Takes the entry in with the given count. REQUIRES: it is not inside.
   void Place(Entry entry, std::uint32_t count) {
     Grow(entry);
-    counts_[entry] = static_cast<std::uint8_t>(count);
-    List(entry);
+    states_[entry].count = static_cast<std::uint8_t>(count);
+    TakeIn(entry);
   }
 
-  // REQUIRES: the entry is listed.
-  void Unlist(Entry entry) {
-    lists_.Unlink(entry);
-    const std::uint32_t level = counts_[entry];
-    if (lists_.empty(level)) occupied_ &= ~(std::uint64_t{1} << level);
+  // REQUIRES: the entry is inside.
+  void Remove(Entry entry) {
+    states_[entry].inside = false;
+    --inside_;
   }
 
-  // Unlists an entry of the lowest count, the one that has had it for longest.
-  // REQUIRES: !empty().
+  // Removes an entry of the lowest count, and of these the one that has been
+  // found to have it for longest. REQUIRES: !empty().
   Entry TakeLowest() {
-    const Entry entry = lists_.oldest(
-        static_cast<std::uint32_t>(__builtin_ctzll(occupied_)));
-    Unlist(entry);
-    return entry;
+    while (true) {
+      const auto level = static_cast<std::uint32_t>(__builtin_ctzll(occupied_));
+      const Entry entry = lists_.oldest(level);
+      State& state = states_[entry];
+      Unlist(entry);
+      if (!state.inside) continue;
+      if (state.count > level) {
+        List(entry);
+        continue;
+      }
+      Remove(entry);
+      return entry;
+    }
   }
 
+  // REQUIRES: the entry is not inside.
   void Forget(Entry entry) {
-    if (entry < counts_.size()) counts_[entry] = 0;
+    if (entry >= states_.size()) return;
+    states_[entry].count = 0;
+    // Where it is listed it would be taken for another of the same number.
+    if (states_[entry].listed) Unlist(entry);
   }
 
-  // Halves all counts, of listed and unlisted entries.
+  // Halves all counts, of entries inside or not.
   void Halve() {
-    for (std::uint8_t& count : counts_) count /= 2;
+    for (State& state : states_) {
+      state.count /= 2;
+      state.level /= 2;
+    }
     for (std::uint32_t level = 1; level < kLevels; ++level) {
       lists_.MoveAll(level, level / 2);
     }
@@ -71,17 +92,44 @@ class FrequencyLists {
   }
 
  private:
+  struct State {
+    std::uint8_t count = 0;
+    std::uint8_t level = 0;  // of the list it is in; at most `count`
+    bool listed = false;
+    bool inside = false;
+  };
+
   void Grow(Entry entry) {
-    if (counts_.size() <= entry) counts_.resize(entry + 1);
+    if (states_.size() <= entry) states_.resize(entry + 1);
+  }
+  void TakeIn(Entry entry) {
+    states_[entry].inside = true;
+    ++inside_;
+    if (states_[entry].listed && states_[entry].level > states_[entry].count) {
+      Unlist(entry);
+    }
+    if (!states_[entry].listed) List(entry);
   }
   void List(Entry entry) {
-    lists_.Append(counts_[entry], entry);
-    occupied_ |= std::uint64_t{1} << counts_[entry];
+    State& state = states_[entry];
+    state.listed = true;
+    state.level = state.count;
+    lists_.Append(state.level, entry);
+    occupied_ |= std::uint64_t{1} << state.level;
+  }
+  void Unlist(Entry entry) {
+    State& state = states_[entry];
+    state.listed = false;
+    lists_.Unlink(entry);
+    if (lists_.empty(state.level)) {
+      occupied_ &= ~(std::uint64_t{1} << state.level);
+    }
   }
 
   EntryLists lists_{kLevels};
-  std::vector<std::uint8_t> counts_;
-  std::uint64_t occupied_ = 0;  // bit per level that has entries
+  std::vector<State> states_;
+  std::size_t inside_ = 0;
+  std::uint64_t occupied_ = 0;  // bit per level whose list has entries
 };
 
 }  // namespace het

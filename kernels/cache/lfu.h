@@ -1,5 +1,5 @@
-// LFU: the entry used least often goes first; among equals the one that has
-// been so for longest. Counts are halved every ten uses per row of capacity.
+// LFU: the entry used least often goes first; among equals one that has been
+// found so before. Counts are halved every ten uses per row of capacity.
 
 #ifndef HET_TF_KERNELS_CACHE_LFU_H_
 #define HET_TF_KERNELS_CACHE_LFU_H_
@@ -24,7 +24,7 @@ class Lfu final : public EvictionPolicy {
       lists_.Halve();
     }
   }
-  void Remove(Entry entry) override { lists_.Unlist(entry); }
+  void Remove(Entry entry) override { lists_.Remove(entry); }
   Entry Evict() override {
     const Entry entry = lists_.TakeLowest();
     lists_.Forget(entry);

@@ -14,7 +14,7 @@ void LightLfu::Add(Entry entry) {
     state.used = true;
     state.inside = true;
   } else if (lists_.Use(entry) >= kHot) {
-    lists_.Unlist(entry);
+    lists_.Remove(entry);
     state = {true, true, true};
   }
   if (++uses_ >= period_) {
@@ -29,7 +29,7 @@ void LightLfu::Remove(Entry entry) {
   if (state.hot) {
     state.inside = false;
   } else {
-    lists_.Unlist(entry);
+    lists_.Remove(entry);
   }
 }
 
