@@ -102,7 +102,7 @@ class TableOp : public OpKernel {
   }
 
   void Compute(OpKernelContext* context) override {
-    std::shared_ptr<EmbeddingStore> store;
+    std::shared_ptr<CombiningStore> store;
     OP_REQUIRES_OK(context, GetStore(context, 0, &store));
     tensorflow::core::RefCountPtr<TableResource> table;
     OP_REQUIRES_OK(

@@ -15,7 +15,7 @@
 
 #include "kernels/base/status.h"
 #include "kernels/cache/embedding_cache.h"
-#include "kernels/store/embedding_store.h"
+#include "kernels/store/combining_store.h"
 #include "tensorflow/core/framework/op_kernel.h"
 #include "tensorflow/core/framework/resource_handle.h"
 #include "tensorflow/core/framework/resource_mgr.h"
@@ -36,13 +36,13 @@ absl::Status InvalidInput(const Parts&... parts) {
 
 class StoreResource : public tensorflow::ResourceBase {
  public:
-  explicit StoreResource(std::shared_ptr<EmbeddingStore> store)
+  explicit StoreResource(std::shared_ptr<CombiningStore> store)
       : store_(std::move(store)) {}
-  const std::shared_ptr<EmbeddingStore>& store() const { return store_; }
+  const std::shared_ptr<CombiningStore>& store() const { return store_; }
   std::string DebugString() const override { return "het_tf store"; }
 
  private:
-  const std::shared_ptr<EmbeddingStore> store_;
+  const std::shared_ptr<CombiningStore> store_;
 };
 
 class TableResource : public tensorflow::ResourceBase {
@@ -70,7 +70,7 @@ inline absl::Status GetCache(tensorflow::OpKernelContext* context, int index,
 }
 
 inline absl::Status GetStore(tensorflow::OpKernelContext* context, int index,
-                             std::shared_ptr<EmbeddingStore>* store) {
+                             std::shared_ptr<CombiningStore>* store) {
   tensorflow::core::RefCountPtr<StoreResource> resource;
   TF_RETURN_IF_ERROR(tensorflow::LookupResource(
       context, tensorflow::HandleFromInput(context, index), &resource));

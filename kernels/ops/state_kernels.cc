@@ -103,7 +103,7 @@ class StoreTrafficOp : public OpKernel {
   using OpKernel::OpKernel;
 
   void Compute(OpKernelContext* context) override {
-    std::shared_ptr<EmbeddingStore> store;
+    std::shared_ptr<CombiningStore> store;
     OP_REQUIRES_OK(context, GetStore(context, 0, &store));
     const Traffic traffic = store->traffic();
     std::vector<std::int64_t> numbers = {traffic.exchanges};

@@ -11,7 +11,7 @@
 
 namespace het {
 
-Result<std::shared_ptr<EmbeddingStore>> OpenStore(const StoreOptions& options) {
+Result<std::shared_ptr<CombiningStore>> OpenStore(const StoreOptions& options) {
   if (options.deadline.count() <= 0) {
     return InvalidArgument("the deadline is ", options.deadline.count(),
                            " ms, expected more than 0");
@@ -28,7 +28,7 @@ Result<std::shared_ptr<EmbeddingStore>> OpenStore(const StoreOptions& options) {
     auto shard = std::make_shared<Shard>();
     retry.shard = shard->incarnation();
     retry.name = "the shard in this process";
-    return std::shared_ptr<EmbeddingStore>(
+    return std::make_shared<CombiningStore>(
         std::make_shared<RetryingStore>(shard, retry, SystemTimer()));
   }
 
@@ -51,7 +51,7 @@ Result<std::shared_ptr<EmbeddingStore>> OpenStore(const StoreOptions& options) {
         std::shared_ptr<ShardClient>(std::move(connected).Take()), retry,
         SystemTimer()));
   }
-  return std::shared_ptr<EmbeddingStore>(
+  return std::make_shared<CombiningStore>(
       std::make_shared<ShardedStore>(std::move(shards)));
 }
 

@@ -1,8 +1,9 @@
 // OpenStore: the composition root of a worker. Puts together the store that
 // the cache talks to:
 //
-//   ShardedStore -> RetryingStore -> ShardClient   (one chain per address)
-//   RetryingStore -> Shard                         (no address: embedded)
+//   CombiningStore -> ShardedStore -> RetryingStore -> ShardClient
+//                                                  (one chain per address)
+//   CombiningStore -> RetryingStore -> Shard       (no address: embedded)
 //
 // Standard library only, so that TensorFlow-facing files may include it.
 
@@ -16,7 +17,7 @@
 #include <vector>
 
 #include "kernels/base/status.h"
-#include "kernels/store/embedding_store.h"
+#include "kernels/store/combining_store.h"
 
 namespace het {
 
@@ -37,7 +38,7 @@ struct StoreOptions {
 // Connects to every shard, checks its version and its place, and draws this
 // worker's incarnation. UNAVAILABLE names the address that did not answer;
 // FAILED_PRECONDITION names both versions when they differ. Blocks.
-Result<std::shared_ptr<EmbeddingStore>> OpenStore(const StoreOptions& options);
+Result<std::shared_ptr<CombiningStore>> OpenStore(const StoreOptions& options);
 
 }  // namespace het
 

@@ -1,9 +1,10 @@
 // EmbeddingStore: where embedding rows live, seen from a worker. One hot call
 // (Exchange) and a few administrative ones.
 //
-// Implementations: Shard (in this process), ShardClient (over gRPC); and three
-// that wrap others: ShardedStore (fan-out over shards), RetryingStore
-// (sequence numbers, deadline, backoff), FaultInjectionStore (tests). The
+// Implementations: Shard (in this process), ShardClient (over gRPC); and four
+// that wrap others: CombiningStore (many tables in one exchange), ShardedStore
+// (fan-out over shards), RetryingStore (sequence numbers, deadline, backoff),
+// FaultInjectionStore (tests). The
 // cache knows this interface alone; the gRPC service wraps any of them. One
 // contract suite (testing/store_contract.h) runs against all.
 //

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "kernels/base/incarnation.h"
+#include "kernels/store/combining_store.h"
 #include "kernels/store/retrying_store.h"
 #include "kernels/store/sharded_store.h"
 #include "kernels/testing/wrapped_store.h"
@@ -37,7 +38,8 @@ std::shared_ptr<EmbeddingStore> LocalDeployment::NewWorker() {
     chains.push_back(std::make_shared<RetryingStore>(faulty_.back(), retry,
                                                      SystemTimer()));
   }
-  return std::make_shared<ShardedStore>(std::move(chains));
+  return std::make_shared<CombiningStore>(
+      std::make_shared<ShardedStore>(std::move(chains)));
 }
 
 FaultCounts LocalDeployment::faults() const {

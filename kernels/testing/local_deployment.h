@@ -2,7 +2,8 @@
 // before it, for tests.
 //
 //   shards == 1, no retrier:  NumberingStore -> Shard
-//   otherwise:  ShardedStore -> RetryingStore [-> FaultInjectionStore] -> Shard
+//   otherwise:  CombiningStore -> ShardedStore -> RetryingStore
+//               [-> FaultInjectionStore] -> Shard
 //
 // Ownership: owns the shards; the stores it hands out share them.
 // Thread-safety: NewWorker and RestartShard are for the test's own thread.
