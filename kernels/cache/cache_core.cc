@@ -19,12 +19,15 @@ std::int64_t MaxPendingCommits(const CacheOptions& options) {
 CacheCore::CacheCore(const TableSpec& table, const CacheOptions& options,
                      std::shared_ptr<EmbeddingStore> store,
                      const Optimizer& optimizer,
-                     std::unique_ptr<EvictionPolicy> policy)
+                     std::unique_ptr<EvictionPolicy> policy, Executor executor)
     : table_(table),
       table_id_(table.id()),
       options_(options),
       max_pending_commits_(MaxPendingCommits(options)),
       store_(std::move(store)),
+      executor_(std::move(executor)),
+      never_validated_(options.staleness == kUnboundedStaleness ||
+                       store_->sole_writer()),
       optimizer_(table.optimizer),
       linear_(optimizer.linear()),
       entries_(table.dimension),

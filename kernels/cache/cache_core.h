@@ -22,6 +22,8 @@
 #include <vector>
 
 #include "kernels/base/mutex.h"
+#include "kernels/base/parallel.h"
+#include "kernels/cache/batch.h"
 #include "kernels/cache/embedding_cache.h"
 #include "kernels/cache/entries.h"
 #include "kernels/cache/eviction_policy.h"
@@ -36,7 +38,8 @@ class CacheCore : public std::enable_shared_from_this<CacheCore> {
 
   CacheCore(const TableSpec& table, const CacheOptions& options,
             std::shared_ptr<EmbeddingStore> store,
-            const Optimizer& optimizer, std::unique_ptr<EvictionPolicy> policy);
+            const Optimizer& optimizer, std::unique_ptr<EvictionPolicy> policy,
+            Executor executor);
 
   // As created: the optimizer may have come later (optimizer()).
   const TableSpec& table() const { return table_; }
@@ -47,6 +50,13 @@ class CacheCore : public std::enable_shared_from_this<CacheCore> {
   const CacheOptions& options() const { return options_; }
   EmbeddingStore& store() { return *store_; }
   std::size_t dimension() const { return table_.dimension; }
+
+  // The distinct ids of a call, without entries yet.
+  std::shared_ptr<Batch> Distinct(Span<const RowId> ids) HET_EXCLUDES(mutex);
+  // Claims the batch of an open lookup of these ids, inverted; null when there
+  // is none. Its rows stay resident while it is open, which only the lock can
+  // tell.
+  std::shared_ptr<Batch> ClaimOpen(Span<const RowId> ids) HET_EXCLUDES(mutex);
 
   // Starts an operation.
   void Run(std::shared_ptr<Operation> operation) HET_EXCLUDES(mutex);
@@ -59,33 +69,57 @@ class CacheCore : public std::enable_shared_from_this<CacheCore> {
 
   // --- Rows in use. ---------------------------------------------------------
 
-  // The entry of `id`, pinned; kNone when there is none.
-  Entry Pin(RowId id) HET_REQUIRES(mutex);
+  // Finds the entries of the batch's ids; kNone where there is none.
+  void FindAll(Batch* batch) const HET_REQUIRES(mutex);
+  // In a loop over the batch's entries: brings near what comes soon.
+  void PrefetchStates(const Batch& batch, std::size_t u) const
+      HET_REQUIRES(mutex) {
+    constexpr std::size_t kAhead = 16;
+    if (u + kAhead < batch.entries.size() &&
+        batch.entries[u + kAhead] != Entries::kNone) {
+      entries_.PrefetchState(batch.entries[u + kAhead]);
+    }
+  }
+  void Pin(Entry entry) HET_REQUIRES(mutex) {
+    EntryState& state = entries_[entry];
+    if (state.evictable) {
+      policy_->Remove(entry);
+      state.evictable = false;
+      --evictable_;
+    }
+    ++state.pins;
+  }
   // A new, pinned entry, to be fetched by a flight.
   Entry PinNew(RowId id) HET_REQUIRES(mutex);
-  void Unpin(Entry entry) HET_REQUIRES(mutex);
-  // Marks the pinned entries as read by a training lookup: they stay until the
+  void Unpin(Entry entry) HET_REQUIRES(mutex) {
+    EntryState& state = entries_[entry];
+    if (--state.pins == 0 && state.open_lookups == 0) Retire(entry);
+  }
+  // Marks the pinned rows as read by a training lookup: they stay until the
   // next commit. The oldest of too many such lookups is closed.
-  void Open(std::vector<Entry> entries) HET_REQUIRES(mutex);
+  void Open(std::shared_ptr<Batch> batch) HET_REQUIRES(mutex);
   void CloseLookups() HET_REQUIRES(mutex);
   // Evicts what exceeds the capacity.
   void EvictOverflow() HET_REQUIRES(mutex);
 
   // --- Reading and writing. -------------------------------------------------
 
-  // True when the row may be used without asking anyone, or when it must not be
-  // used at all, by its own clocks and the options.
-  bool NeverValidated() const { return options_.staleness == kUnboundedStaleness; }
+  // True when a row that its own clocks allow may be used without asking anyone.
+  bool NeverValidated() const { return never_validated_; }
   bool WriteStalenessUsedUp(Entry entry) const HET_REQUIRES(mutex);
   // Of a row in flight: own commits made since leave the copy used up even if
   // what is under way finds it valid or renews it.
   bool WillLandUsedUp(Entry entry) const HET_REQUIRES(mutex);
   void CountHit(Entry entry) HET_REQUIRES(mutex);
 
-  // One commit: number it, then write each row once.
+  // Copies the row of every id of the batch to `rows`.
+  void CopyRows(const Batch& batch, float* rows) HET_REQUIRES(mutex);
+
+  // One commit: number it, note each row once, then write them all.
   void BeginCommit() HET_REQUIRES(mutex);
-  void Write(Entry entry, const float* gradient, float learning_rate)
-      HET_REQUIRES(mutex);
+  void NoteWrite(Entry entry, float learning_rate) HET_REQUIRES(mutex);
+  void WriteRows(const Batch& batch, const float* gradients,
+                 float learning_rate, float scale) HET_REQUIRES(mutex);
 
   // --- Flights. -------------------------------------------------------------
 
@@ -114,10 +148,7 @@ class CacheCore : public std::enable_shared_from_this<CacheCore> {
       HET_REQUIRES(mutex);
 
   EntryState& state(Entry entry) HET_REQUIRES(mutex) { return entries_[entry]; }
-  const float* values(Entry entry) HET_REQUIRES(mutex) {
-    return entries_.values(entry);
-  }
-  Entry Find(RowId id) const HET_REQUIRES(mutex) { return entries_.Find(id); }
+  bool AnyUnderWay() const HET_REQUIRES(mutex) { return !under_way_.empty(); }
   CacheStats counts HET_GUARDED_BY(mutex);
 
  private:
@@ -140,8 +171,9 @@ class CacheCore : public std::enable_shared_from_this<CacheCore> {
   }
   // Sends what is queued and calls the finished operations' `done`.
   void AfterUnlock(Finished finished) HET_EXCLUDES(mutex);
+  void Close(Batch* batch) HET_REQUIRES(mutex);
   // No longer used by anybody: it becomes evictable, or goes at once.
-  void RetireIfUnused(Entry entry) HET_REQUIRES(mutex);
+  void Retire(Entry entry) HET_REQUIRES(mutex);
   void Drop(Entry entry) HET_REQUIRES(mutex);
 
   const TableSpec table_;
@@ -149,6 +181,9 @@ class CacheCore : public std::enable_shared_from_this<CacheCore> {
   const CacheOptions options_;
   const std::int64_t max_pending_commits_;
   const std::shared_ptr<EmbeddingStore> store_;
+  const Executor executor_;
+  const bool never_validated_;
+  BatchPool pool_;
 
   ComponentSpec optimizer_ HET_GUARDED_BY(mutex);
   bool linear_ HET_GUARDED_BY(mutex);
@@ -156,7 +191,7 @@ class CacheCore : public std::enable_shared_from_this<CacheCore> {
   const std::unique_ptr<EvictionPolicy> policy_ HET_GUARDED_BY(mutex);
   std::int64_t evictable_ HET_GUARDED_BY(mutex) = 0;
   std::int64_t commit_ HET_GUARDED_BY(mutex) = 0;
-  std::deque<std::vector<Entry>> open_lookups_ HET_GUARDED_BY(mutex);
+  std::deque<std::shared_ptr<Batch>> open_lookups_ HET_GUARDED_BY(mutex);
   // Gradients of evicted rows; they travel with the next exchange.
   PushBatch outbox_ HET_GUARDED_BY(mutex);
   // Rows whose write staleness is used up (marked `due`).

@@ -5,23 +5,65 @@
 #include <utility>
 
 #include "kernels/cache/cache_core.h"
+#include "kernels/cache/row_math.h"
 #include "kernels/consistency/staleness.h"
 
 namespace het {
+namespace {
+
+// What a thread has to have to do to be worth waking.
+constexpr std::size_t kBytesPerThread = std::size_t{256} << 10;
+
+// How far ahead a loop over rows brings them near, and how much of each: what
+// follows the processor finds by itself.
+constexpr std::size_t kRowsAhead = 8;
+void PrefetchRow(const float* row, std::size_t bytes) {
+  const char* line = reinterpret_cast<const char*>(row);
+  for (std::size_t b = 0; b < std::min<std::size_t>(bytes, 256); b += 64) {
+    __builtin_prefetch(line + b);
+  }
+}
+
+}  // namespace
 
 // --- Rows in use. -----------------------------------------------------------
 
-CacheCore::Entry CacheCore::Pin(RowId id) {
-  const Entry entry = entries_.Find(id);
-  if (entry == Entries::kNone) return entry;
-  EntryState& state = entries_[entry];
-  if (state.evictable) {
-    policy_->Remove(entry);
-    state.evictable = false;
-    --evictable_;
+std::shared_ptr<Batch> CacheCore::Distinct(Span<const RowId> ids) {
+  std::shared_ptr<Batch> batch = pool_.Take();
+  batch->unique.Assign(ids);
+  return batch;
+}
+
+std::shared_ptr<Batch> CacheCore::ClaimOpen(Span<const RowId> ids) {
+  std::vector<std::shared_ptr<Batch>> candidates;
+  {
+    MutexLock lock(&mutex);
+    for (const auto& batch : open_lookups_) {
+      if (!batch->claimed && batch->unique.inverse().size() == ids.size()) {
+        candidates.push_back(batch);
+      }
+    }
   }
-  ++state.pins;
-  return entry;
+  for (auto& batch : candidates) {
+    if (!batch->unique.IsOf(ids)) continue;
+    MutexLock lock(&mutex);
+    if (std::exchange(batch->claimed, true)) continue;
+    return std::move(batch);
+  }
+  return nullptr;
+}
+
+void CacheCore::FindAll(Batch* batch) const {
+  constexpr std::size_t kIndexAhead = 32, kEntryAhead = 16;
+  const std::vector<RowId>& ids = batch->unique.ids();
+  batch->entries.resize(ids.size());
+  for (std::size_t u = 0; u < ids.size(); ++u) {
+    if (u + kIndexAhead < ids.size()) {
+      entries_.PrefetchIndex(ids[u + kIndexAhead]);
+      entries_.PrefetchEntry(ids[u + kEntryAhead]);
+    }
+    batch->entries[u] = entries_.Find(ids[u]);
+  }
 }
 
 CacheCore::Entry CacheCore::PinNew(RowId id) {
@@ -30,36 +72,33 @@ CacheCore::Entry CacheCore::PinNew(RowId id) {
   return entry;
 }
 
-void CacheCore::Unpin(Entry entry) {
-  --entries_[entry].pins;
-  RetireIfUnused(entry);
-}
-
-void CacheCore::Open(std::vector<Entry> entries) {
-  for (const Entry entry : entries) ++entries_[entry].open_lookups;
-  open_lookups_.push_back(std::move(entries));
+void CacheCore::Open(std::shared_ptr<Batch> batch) {
+  for (const Entry entry : batch->entries) ++entries_[entry].open_lookups;
+  batch->open = true;
+  open_lookups_.push_back(std::move(batch));
   if (open_lookups_.size() <= kMaxOpenLookups) return;
-  for (const Entry entry : open_lookups_.front()) {
-    --entries_[entry].open_lookups;
-    RetireIfUnused(entry);
-  }
+  Close(open_lookups_.front().get());
   open_lookups_.pop_front();
   EvictOverflow();
 }
 
 void CacheCore::CloseLookups() {
-  for (const std::vector<Entry>& lookup : open_lookups_) {
-    for (const Entry entry : lookup) {
-      --entries_[entry].open_lookups;
-      RetireIfUnused(entry);
-    }
-  }
+  for (const auto& batch : open_lookups_) Close(batch.get());
   open_lookups_.clear();
 }
 
-void CacheCore::RetireIfUnused(Entry entry) {
+void CacheCore::Close(Batch* batch) {
+  batch->open = false;
+  for (std::size_t u = 0; u < batch->entries.size(); ++u) {
+    PrefetchStates(*batch, u);
+    const Entry entry = batch->entries[u];
+    EntryState& state = entries_[entry];
+    if (--state.open_lookups == 0 && state.pins == 0) Retire(entry);
+  }
+}
+
+void CacheCore::Retire(Entry entry) {
   EntryState& state = entries_[entry];
-  if (state.pins > 0 || state.open_lookups > 0) return;
   if (options_.capacity == 0 || state.transient) {
     policy_->Forget(entry);
     Drop(entry);
@@ -131,24 +170,8 @@ void CacheCore::BeginCommit() {
                dirty_.end());
 }
 
-void CacheCore::Write(Entry entry, const float* gradient,
-                      float learning_rate) {
+void CacheCore::NoteWrite(Entry entry, float learning_rate) {
   EntryState& state = entries_[entry];
-  float* values = entries_.values(entry);
-  float* pending = entries_.pending(entry);
-  if (linear_) {
-    for (std::size_t d = 0; d < dimension(); ++d) {
-      const float step = learning_rate * gradient[d];
-      pending[d] += step;
-      values[d] -= step;
-    }
-  } else {
-    const float step = learning_rate * state.step_scale;
-    for (std::size_t d = 0; d < dimension(); ++d) {
-      pending[d] += gradient[d];
-      values[d] -= step * gradient[d];
-    }
-  }
   state.learning_rate = learning_rate;
   Tick(&state.clocks);
   ++counts.updated_rows;
@@ -163,6 +186,55 @@ void CacheCore::Write(Entry entry, const float* gradient,
     state.due = true;
     due_.push_back(entry);
   }
+}
+
+// --- The loops over whole rows. The threads that share one write different
+// --- rows; the lock is the caller's for all of them. --------------------------
+
+void CacheCore::CopyRows(const Batch& batch, float* rows) {
+  const std::size_t bytes = dimension() * sizeof(float);
+  const std::vector<std::uint32_t>& inverse = batch.unique.inverse();
+  ParallelFor(executor_, inverse.size(), kBytesPerThread / bytes + 1,
+              [&](std::size_t begin, std::size_t end)
+                  HET_NO_THREAD_SAFETY_ANALYSIS {
+                    for (std::size_t i = begin; i < end; ++i) {
+                      const std::size_t ahead = i + kRowsAhead;
+                      if (ahead < end) {
+                        PrefetchRow(
+                            entries_.values(batch.entries[inverse[ahead]]),
+                            bytes);
+                      }
+                      std::memcpy(rows + i * dimension(),
+                                  entries_.values(batch.entries[inverse[i]]),
+                                  bytes);
+                    }
+                  });
+}
+
+void CacheCore::WriteRows(const Batch& batch, const float* gradients,
+                          float learning_rate, float scale) {
+  const BatchGradients all{gradients, batch.unique.positions().data(),
+                           dimension(), scale};
+  const std::size_t bytes = 4 * dimension() * sizeof(float);
+  ParallelFor(
+      executor_, batch.entries.size(), kBytesPerThread / bytes + 1,
+      [&](std::size_t begin, std::size_t end) HET_NO_THREAD_SAFETY_ANALYSIS {
+        std::vector<float> sum(dimension());
+        for (std::size_t u = begin; u < end; ++u) {
+          const Entry entry = batch.entries[u];
+          if (u + kRowsAhead < end) {
+            PrefetchRow(entries_.values(batch.entries[u + kRowsAhead]),
+                        2 * dimension() * sizeof(float));
+          }
+          SumOccurrences(all, batch.unique.begin(u), batch.unique.begin(u + 1),
+                         sum.data());
+          const float step =
+              linear_ ? learning_rate
+                      : learning_rate * entries_[entry].step_scale;
+          ApplyStep(sum.data(), dimension(), linear_ ? learning_rate : 1.0f,
+                    step, entries_.values(entry), entries_.pending(entry));
+        }
+      });
 }
 
 void CacheCore::AssignCopies(Span<const RowId> ids, Span<const float> rows) {

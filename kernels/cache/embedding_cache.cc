@@ -66,7 +66,8 @@ class Cache final : public EmbeddingCache {
       done(std::move(status));
       return;
     }
-    core_->Run(std::make_shared<het::Lookup>(ids, mode, rows, std::move(done)));
+    core_->Run(std::make_shared<het::Lookup>(core_->Distinct(ids), mode, rows,
+                                             std::move(done)));
   }
 
   void Update(Span<const RowId> ids, const float* gradients,
@@ -82,9 +83,12 @@ class Cache final : public EmbeddingCache {
       done(std::move(status));
       return;
     }
-    core_->Run(std::make_shared<het::Update>(ids, gradients,
-                                             core_->dimension(), learning_rate,
-                                             scale, std::move(done)));
+    std::shared_ptr<Batch> batch = core_->ClaimOpen(ids);
+    if (batch == nullptr) batch = core_->Distinct(ids);
+    batch->unique.Invert();
+    core_->Run(std::make_shared<het::Update>(std::move(batch), gradients,
+                                             learning_rate, scale,
+                                             std::move(done)));
   }
 
   void Flush(Done done) override {
@@ -138,7 +142,7 @@ class Cache final : public EmbeddingCache {
 
 Result<std::shared_ptr<EmbeddingCache>> EmbeddingCache::Create(
     const TableSpec& table, const CacheOptions& options,
-    std::shared_ptr<EmbeddingStore> store) {
+    std::shared_ptr<EmbeddingStore> store, Executor executor) {
   HET_RETURN_IF_ERROR(Validate(table));
   HET_RETURN_IF_ERROR(Check(table, options));
   auto policy = CreateEvictionPolicy(options.policy, options.capacity);
@@ -148,7 +152,7 @@ Result<std::shared_ptr<EmbeddingCache>> EmbeddingCache::Create(
   HET_RETURN_IF_ERROR(store->CreateTable(table));
   return std::shared_ptr<EmbeddingCache>(new Cache(std::make_shared<CacheCore>(
       table, options, std::move(store), **optimizer,
-      std::move(policy).Take())));
+      std::move(policy).Take(), std::move(executor))));
 }
 
 }  // namespace het

@@ -37,6 +37,7 @@
 #include <memory>
 #include <string>
 
+#include "kernels/base/parallel.h"
 #include "kernels/base/span.h"
 #include "kernels/base/status.h"
 #include "kernels/base/types.h"
@@ -94,7 +95,7 @@ class EmbeddingCache {
   // INVALID_ARGUMENT for a negative capacity or staleness or an unknown policy.
   static Result<std::shared_ptr<EmbeddingCache>> Create(
       const TableSpec& table, const CacheOptions& options,
-      std::shared_ptr<EmbeddingStore> store);
+      std::shared_ptr<EmbeddingStore> store, Executor executor = {});
 
   // Does not flush: what is pending is lost. Calls in flight keep what they need
   // alive and still end.

@@ -1,24 +1,33 @@
 #include "kernels/cache/entries.h"
 
 #include <algorithm>
+#include <new>
 #include <utility>
-
-#include "kernels/base/hash.h"
 
 namespace het {
 
-std::size_t Entries::Bucket(RowId id) const {
-  return Mix64(static_cast<std::uint64_t>(id)) & (buckets_.size() - 1);
+namespace {
+
+constexpr std::size_t kChunkBytes = std::size_t{256} << 10;
+
+int ChunkBits(std::size_t dimension) {
+  int bits = 4;
+  while ((dimension * 2 * sizeof(float) << (bits + 1)) <= kChunkBytes) ++bits;
+  return bits;
 }
 
-Entries::Entry Entries::Find(RowId id) const {
-  if (buckets_.empty()) return kNone;
-  const std::size_t mask = buckets_.size() - 1;
-  for (std::size_t b = Bucket(id); buckets_[b] != 0; b = (b + 1) & mask) {
-    const Entry entry = buckets_[b] - 1;
-    if (states_[entry].id == id) return entry;
-  }
-  return kNone;
+}  // namespace
+
+Entries::Entries(std::size_t dimension)
+    : dimension_(dimension), chunk_bits_(ChunkBits(dimension)) {}
+
+void Entries::Freer::operator()(float* chunk) const {
+  ::operator delete[](chunk, std::align_val_t{64});
+}
+
+Entries::Chunk Entries::Allocate(std::size_t floats) {
+  return Chunk(static_cast<float*>(
+      ::operator new[](floats * sizeof(float), std::align_val_t{64})));
 }
 
 Entries::Entry Entries::Insert(RowId id) {
@@ -30,8 +39,8 @@ Entries::Entry Entries::Insert(RowId id) {
   } else {
     entry = end();
     states_.emplace_back();
-    if (chunks_.size() * kEntriesPerChunk <= entry) {
-      chunks_.emplace_back(new float[kEntriesPerChunk * 2 * dimension_]);
+    if (chunks_.size() << chunk_bits_ <= entry) {
+      chunks_.push_back(Allocate(chunk_floats()));
     }
   }
   states_[entry] = EntryState{};
@@ -77,7 +86,7 @@ void Entries::Grow() {
 
 std::int64_t Entries::memory_bytes() const {
   return static_cast<std::int64_t>(
-      chunks_.size() * kEntriesPerChunk * 2 * dimension_ * sizeof(float) +
+      chunks_.size() * chunk_floats() * sizeof(float) +
       states_.capacity() * sizeof(EntryState) +
       buckets_.capacity() * sizeof(Entry) + free_.capacity() * sizeof(Entry));
 }

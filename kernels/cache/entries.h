@@ -12,6 +12,7 @@
 #include <memory>
 #include <vector>
 
+#include "kernels/base/hash.h"
 #include "kernels/base/types.h"
 #include "kernels/consistency/staleness.h"
 
@@ -19,7 +20,8 @@ namespace het {
 
 class Flight;  // see operation.h
 
-struct EntryState {
+// One cache line.
+struct alignas(64) EntryState {
   RowId id = 0;
   CopyClocks clocks;
   // The operation whose exchange is fetching or validating the row; null when
@@ -32,21 +34,47 @@ struct EntryState {
   std::uint32_t open_lookups = 0;     // training lookups without a commit yet
   float learning_rate = 0;            // of the last commit
   float step_scale = 1;
-  bool fetching = false;  // the flight fetches the row
-  bool occupied = false;
-  bool evictable = false;  // in the eviction policy
-  bool transient = false;  // goes as soon as nobody uses it
-  bool due = false;        // in the list of rows to push next
+  bool fetching : 1;   // the flight fetches the row
+  bool occupied : 1;
+  bool evictable : 1;  // in the eviction policy
+  bool transient : 1;  // goes as soon as nobody uses it
+  bool due : 1;        // in the list of rows to push next
+
+  EntryState()
+      : fetching(false),
+        occupied(false),
+        evictable(false),
+        transient(false),
+        due(false) {}
 };
+static_assert(sizeof(EntryState) == 64);
 
 class Entries {
  public:
   using Entry = std::uint32_t;
   static constexpr Entry kNone = ~Entry{0};
 
-  explicit Entries(std::size_t dimension) : dimension_(dimension) {}
+  explicit Entries(std::size_t dimension);
 
-  Entry Find(RowId id) const;
+  Entry Find(RowId id) const {
+    if (buckets_.empty()) return kNone;
+    const std::size_t mask = buckets_.size() - 1;
+    for (std::size_t b = Bucket(id); buckets_[b] != 0; b = (b + 1) & mask) {
+      const Entry entry = buckets_[b] - 1;
+      if (states_[entry].id == id) return entry;
+    }
+    return kNone;
+  }
+  // Two steps that bring near what Find will touch, to be taken some ids ahead
+  // of it: the index first, and when that has come the entry.
+  void PrefetchIndex(RowId id) const {
+    if (!buckets_.empty()) __builtin_prefetch(&buckets_[Bucket(id)]);
+  }
+  void PrefetchEntry(RowId id) const {
+    if (buckets_.empty()) return;
+    const Entry marked = buckets_[Bucket(id)];
+    if (marked != 0) __builtin_prefetch(&states_[marked - 1]);
+  }
   // REQUIRES: Find(id) == kNone. The pending gradient is zero, the values are
   // undefined.
   Entry Insert(RowId id);
@@ -56,6 +84,7 @@ class Entries {
   const EntryState& operator[](Entry entry) const { return states_[entry]; }
   float* values(Entry entry) { return Floats(entry); }
   float* pending(Entry entry) { return Floats(entry) + dimension_; }
+  void PrefetchState(Entry entry) const { __builtin_prefetch(&states_[entry]); }
 
   std::size_t size() const { return size_; }
   // One more than the largest entry there has been.
@@ -63,21 +92,32 @@ class Entries {
   std::int64_t memory_bytes() const;
 
  private:
-  static constexpr std::size_t kEntriesPerChunk = 256;
+  // Rows start at cache lines where their size allows it.
+  struct Freer {
+    void operator()(float* chunk) const;
+  };
+  using Chunk = std::unique_ptr<float[], Freer>;
 
+  static Chunk Allocate(std::size_t floats);
   float* Floats(Entry entry) {
-    return chunks_[entry / kEntriesPerChunk].get() +
-           entry % kEntriesPerChunk * 2 * dimension_;
+    return chunks_[entry >> chunk_bits_].get() +
+           (entry & ((Entry{1} << chunk_bits_) - 1)) * 2 * dimension_;
   }
-  std::size_t Bucket(RowId id) const;
+  std::size_t Bucket(RowId id) const {
+    return Mix64(static_cast<std::uint64_t>(id)) & (buckets_.size() - 1);
+  }
+  std::size_t chunk_floats() const {
+    return (std::size_t{1} << chunk_bits_) * 2 * dimension_;
+  }
   void Grow();
 
   const std::size_t dimension_;
+  const int chunk_bits_;  // a chunk has 2^chunk_bits_ entries
   std::size_t size_ = 0;
   std::vector<Entry> buckets_;  // entry plus 1; 0: empty; linear probing
   std::vector<EntryState> states_;
   std::vector<Entry> free_;
-  std::vector<std::unique_ptr<float[]>> chunks_;  // values, then pending
+  std::vector<Chunk> chunks_;  // of each entry the values, then the pending
 };
 
 }  // namespace het

@@ -5,15 +5,17 @@
 
 namespace het {
 
-Lookup::Lookup(Span<const RowId> ids, ReadMode mode, float* rows,
+Lookup::Lookup(std::shared_ptr<Batch> batch, ReadMode mode, float* rows,
                std::function<void(Status)> done)
-    : Operation(std::move(done)), mode_(mode), rows_(rows) {
-  unique_.Assign(ids);
-}
+    : Operation(std::move(done)),
+      mode_(mode),
+      rows_(rows),
+      batch_(std::move(batch)) {}
 
 bool Lookup::Advance(CacheCore& core) {
   if (!classified_) {
-    if (!Classify(core)) return false;
+    if (!Find(core)) return false;
+    Classify(core);
     classified_ = true;
     if (waits_for > 0) return false;
   }
@@ -21,74 +23,76 @@ bool Lookup::Advance(CacheCore& core) {
   return true;
 }
 
-bool Lookup::Classify(CacheCore& core) {
-  const bool fresh = mode_ == ReadMode::kFresh;
+bool Lookup::Find(CacheCore& core) {
+  core.FindAll(batch_.get());
+  if (!core.AnyUnderWay()) return true;
   // What is under way answers an older question for a fresh read, and for a
   // copy that own commits have used up meanwhile: wait, then ask.
   bool waiting = false;
-  for (const RowId id : unique_.ids()) {
-    const Entries::Entry entry = core.Find(id);
-    if (entry != Entries::kNone &&
-        (fresh || core.WillLandUsedUp(entry)) &&
+  for (const Entries::Entry entry : batch_->entries) {
+    if (entry != Entries::kNone && core.state(entry).flight != nullptr &&
+        (mode_ == ReadMode::kFresh || core.WillLandUsedUp(entry)) &&
         core.Join(entry, shared_from_this())) {
       waiting = true;
     }
   }
-  if (waiting) return false;
+  return !waiting;
+}
 
+void Lookup::Classify(CacheCore& core) {
+  const bool fresh = mode_ == ReadMode::kFresh;
   const bool cached = core.options().capacity > 0;
   auto flight = std::make_shared<Flight>();
   CacheStats uncounted;
   CacheStats& counts = fresh ? uncounted : core.counts;
   ++counts.lookups;
-  counts.ids += static_cast<std::int64_t>(unique_.inverse().size());
-  counts.unique_ids += static_cast<std::int64_t>(unique_.ids().size());
-  entries_.reserve(unique_.ids().size());
-  for (const RowId id : unique_.ids()) {
-    Entries::Entry entry = core.Pin(id);
+  counts.ids += static_cast<std::int64_t>(batch_->unique.inverse().size());
+  counts.unique_ids += static_cast<std::int64_t>(batch_->entries.size());
+  for (std::size_t u = 0; u < batch_->entries.size(); ++u) {
+    core.PrefetchStates(*batch_, u);
+    Entries::Entry& entry = batch_->entries[u];
     if (entry == Entries::kNone) {
-      entry = core.PinNew(id);
+      entry = core.PinNew(batch_->unique.ids()[u]);
       core.state(entry).transient = fresh;
       core.Fetch(entry, flight.get());
       ++counts.misses;
-    } else if (core.Join(entry, shared_from_this())) {
-      core.state(entry).transient = false;
+      continue;
+    }
+    core.Pin(entry);
+    EntryState& state = core.state(entry);
+    if (state.flight != nullptr) {
+      core.Join(entry, shared_from_this());
+      state.transient = false;
+      core.CountHit(entry);
+      continue;
+    }
+    if (!fresh) state.transient = false;
+    if (fresh || !cached) {
+      core.Fetch(entry, flight.get());
+      ++counts.misses;
+    } else if (core.WriteStalenessUsedUp(entry)) {
+      if (state.pending_commits > 0) core.Push(entry, flight.get());
+      core.Fetch(entry, flight.get());
+      ++counts.invalid;
+    } else if (core.NeverValidated()) {
       core.CountHit(entry);
     } else {
-      if (!fresh) core.state(entry).transient = false;
-      if (fresh || !cached) {
-        core.Fetch(entry, flight.get());
-        ++counts.misses;
-      } else if (core.NeverValidated()) {
-        core.CountHit(entry);
-      } else if (core.WriteStalenessUsedUp(entry)) {
-        if (core.state(entry).pending_commits > 0) {
-          core.Push(entry, flight.get());
-        }
-        core.Fetch(entry, flight.get());
-        ++counts.invalid;
-      } else {
-        core.Validate(entry, flight.get());
-      }
+      core.Validate(entry, flight.get());
     }
-    entries_.push_back(entry);
   }
-  if (mode_ == ReadMode::kTraining) core.Open(entries_);
+  if (mode_ == ReadMode::kTraining) core.Open(batch_);
   if (!flight->fetch_ids.empty() || !flight->validate_ids.empty()) {
     core.PushDue(flight.get());
   }
   core.Send(std::move(flight), shared_from_this());
-  return true;
 }
 
 void Lookup::Gather(CacheCore& core) {
-  const std::size_t bytes = core.dimension() * sizeof(float);
-  float* row = rows_;
-  for (const std::uint32_t u : unique_.inverse()) {
-    std::memcpy(row, core.values(entries_[u]), bytes);
-    row += core.dimension();
+  core.CopyRows(*batch_, rows_);
+  for (std::size_t u = 0; u < batch_->entries.size(); ++u) {
+    core.PrefetchStates(*batch_, u);
+    core.Unpin(batch_->entries[u]);
   }
-  for (const Entries::Entry entry : entries_) core.Unpin(entry);
   core.EvictOverflow();
 }
 

@@ -10,31 +10,32 @@
 
 #include <functional>
 #include <memory>
-#include <vector>
 
+#include "kernels/cache/batch.h"
 #include "kernels/cache/cache_core.h"
 #include "kernels/cache/operation.h"
-#include "kernels/cache/unique_ids.h"
 
 namespace het {
 
 class Lookup final : public Operation,
                      public std::enable_shared_from_this<Lookup> {
  public:
-  Lookup(Span<const RowId> ids, ReadMode mode, float* rows,
+  // `batch` has the distinct ids of the call.
+  Lookup(std::shared_ptr<Batch> batch, ReadMode mode, float* rows,
          std::function<void(Status)> done);
 
   bool Advance(CacheCore& core) override HET_REQUIRES(core.mutex);
 
  private:
-  // False when a row is in flight that must land before it is asked for.
-  bool Classify(CacheCore& core) HET_REQUIRES(core.mutex);
+  // Finds the entries. False when a row is in flight that must land before it
+  // is asked for.
+  bool Find(CacheCore& core) HET_REQUIRES(core.mutex);
+  void Classify(CacheCore& core) HET_REQUIRES(core.mutex);
   void Gather(CacheCore& core) HET_REQUIRES(core.mutex);
 
   const ReadMode mode_;
   float* const rows_;
-  UniqueIds unique_;
-  std::vector<Entries::Entry> entries_;  // of the distinct ids
+  const std::shared_ptr<Batch> batch_;
   bool classified_ = false;
 };
 

@@ -24,4 +24,30 @@ void UniqueIds::Assign(Span<const RowId> ids) {
   }
 }
 
+bool UniqueIds::IsOf(Span<const RowId> ids) const {
+  if (ids.size() != inverse_.size()) return false;
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    if (ids_[inverse_[i]] != ids[i]) return false;
+  }
+  return true;
+}
+
+void UniqueIds::Invert() {
+  // A counting sort; begins_[u] runs ahead to the end of u while it is filled.
+  begins_.assign(ids_.size() + 1, 0);
+  for (const std::uint32_t u : inverse_) ++begins_[u];
+  std::uint32_t sum = 0;
+  for (std::uint32_t& begin : begins_) {
+    const std::uint32_t count = begin;
+    begin = sum;
+    sum += count;
+  }
+  positions_.resize(inverse_.size());
+  for (std::size_t i = 0; i < inverse_.size(); ++i) {
+    positions_[begins_[inverse_[i]]++] = static_cast<std::uint32_t>(i);
+  }
+  for (std::size_t u = ids_.size(); u > 0; --u) begins_[u] = begins_[u - 1];
+  begins_[0] = 0;
+}
+
 }  // namespace het

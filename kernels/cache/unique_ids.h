@@ -19,14 +19,26 @@ class UniqueIds {
   // REQUIRES: ids.size() < 2^32.
   void Assign(Span<const RowId> ids);
 
+  // True when Assign(ids) would change nothing.
+  bool IsOf(Span<const RowId> ids) const;
+
   const std::vector<RowId>& ids() const { return ids_; }
   // inverse()[i] is the position in ids() of the id at position i of the batch.
   const std::vector<std::uint32_t>& inverse() const { return inverse_; }
+
+  // Where the distinct id u stands in the batch, in ascending order:
+  // positions()[k] for k in [begin(u), begin(u + 1)). REQUIRES: Invert() since
+  // the last Assign.
+  void Invert();
+  std::uint32_t begin(std::size_t u) const { return begins_[u]; }
+  const std::vector<std::uint32_t>& positions() const { return positions_; }
 
  private:
   std::vector<RowId> ids_;
   std::vector<std::uint32_t> inverse_;
   std::vector<std::uint32_t> buckets_;  // position in ids_ plus 1; 0: empty
+  std::vector<std::uint32_t> begins_;
+  std::vector<std::uint32_t> positions_;
 };
 
 }  // namespace het

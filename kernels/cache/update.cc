@@ -4,22 +4,14 @@
 
 namespace het {
 
-Update::Update(Span<const RowId> ids, const float* gradients,
-               std::size_t dimension, float learning_rate, float scale,
+Update::Update(std::shared_ptr<Batch> batch, const float* gradients,
+               float learning_rate, float scale,
                std::function<void(Status)> done)
-    : Operation(std::move(done)), learning_rate_(learning_rate) {
-  unique_.Assign(ids);
-  gradients_.resize(unique_.ids().size() * dimension);
-  const float* gradient = gradients;
-  for (const std::uint32_t u : unique_.inverse()) {
-    float* sum = &gradients_[u * dimension];
-    for (std::size_t d = 0; d < dimension; ++d) sum[d] += gradient[d];
-    gradient += dimension;
-  }
-  if (scale != 1.0f) {
-    for (float& value : gradients_) value *= scale;
-  }
-}
+    : Operation(std::move(done)),
+      batch_(std::move(batch)),
+      gradients_(gradients),
+      learning_rate_(learning_rate),
+      scale_(scale) {}
 
 bool Update::Advance(CacheCore& core) {
   if (stage_ == Stage::kCommit) {
@@ -42,18 +34,21 @@ bool Update::Advance(CacheCore& core) {
 void Update::Commit(CacheCore& core) {
   core.BeginCommit();
   auto flight = std::make_shared<Flight>();
-  entries_.reserve(unique_.ids().size());
-  for (std::size_t u = 0; u < unique_.ids().size(); ++u) {
-    const RowId id = unique_.ids()[u];
-    Entries::Entry entry = core.Pin(id);
+  // The rows of an open lookup are where it found them.
+  if (!batch_->open) core.FindAll(batch_.get());
+  for (std::size_t u = 0; u < batch_->entries.size(); ++u) {
+    core.PrefetchStates(*batch_, u);
+    Entries::Entry& entry = batch_->entries[u];
     if (entry == Entries::kNone) {
-      entry = core.PinNew(id);
+      entry = core.PinNew(batch_->unique.ids()[u]);
       core.Fetch(entry, flight.get());
+    } else {
+      core.Pin(entry);
     }
     core.state(entry).transient = false;
-    core.Write(entry, &gradients_[u * core.dimension()], learning_rate_);
-    entries_.push_back(entry);
+    core.NoteWrite(entry, learning_rate_);
   }
+  core.WriteRows(*batch_, gradients_, learning_rate_, scale_);
   core.CloseLookups();
   if (!flight->empty()) core.PushDue(flight.get());
   core.Send(std::move(flight), shared_from_this());
@@ -61,7 +56,7 @@ void Update::Commit(CacheCore& core) {
 
 bool Update::PushWritten(CacheCore& core) {
   bool waiting = false;
-  for (const Entries::Entry entry : entries_) {
+  for (const Entries::Entry entry : batch_->entries) {
     if (core.state(entry).pending_commits > 0 &&
         core.Join(entry, shared_from_this())) {
       waiting = true;
@@ -69,7 +64,7 @@ bool Update::PushWritten(CacheCore& core) {
   }
   if (waiting) return false;
   auto flight = std::make_shared<Flight>();
-  for (const Entries::Entry entry : entries_) {
+  for (const Entries::Entry entry : batch_->entries) {
     if (core.state(entry).pending_commits > 0) core.Push(entry, flight.get());
   }
   Release(core);
@@ -79,7 +74,10 @@ bool Update::PushWritten(CacheCore& core) {
 }
 
 void Update::Release(CacheCore& core) {
-  for (const Entries::Entry entry : entries_) core.Unpin(entry);
+  for (std::size_t u = 0; u < batch_->entries.size(); ++u) {
+    core.PrefetchStates(*batch_, u);
+    core.Unpin(batch_->entries[u]);
+  }
   core.EvictOverflow();
 }
 

@@ -10,18 +10,19 @@
 
 #include <functional>
 #include <memory>
-#include <vector>
 
+#include "kernels/cache/batch.h"
 #include "kernels/cache/cache_core.h"
 #include "kernels/cache/operation.h"
-#include "kernels/cache/unique_ids.h"
 
 namespace het {
 
 class Update final : public Operation,
                      public std::enable_shared_from_this<Update> {
  public:
-  Update(Span<const RowId> ids, const float* gradients, std::size_t dimension,
+  // `batch` has the distinct ids of the call, inverted: that of the open lookup
+  // of the same ids, or one of its own. `gradients` are [ids, dimension].
+  Update(std::shared_ptr<Batch> batch, const float* gradients,
          float learning_rate, float scale, std::function<void(Status)> done);
 
   bool Advance(CacheCore& core) override HET_REQUIRES(core.mutex);
@@ -34,10 +35,10 @@ class Update final : public Operation,
   bool PushWritten(CacheCore& core) HET_REQUIRES(core.mutex);
   void Release(CacheCore& core) HET_REQUIRES(core.mutex);
 
+  const std::shared_ptr<Batch> batch_;
+  const float* const gradients_;
   const float learning_rate_;
-  UniqueIds unique_;
-  std::vector<float> gradients_;  // of the distinct ids, merged and scaled
-  std::vector<Entries::Entry> entries_;
+  const float scale_;
   Stage stage_ = Stage::kCommit;
 };
 

@@ -28,6 +28,7 @@ Result<std::shared_ptr<CombiningStore>> OpenStore(const StoreOptions& options) {
     auto shard = std::make_shared<Shard>();
     retry.shard = shard->incarnation();
     retry.name = "the shard in this process";
+    retry.sole_writer = true;
     return std::make_shared<CombiningStore>(
         std::make_shared<RetryingStore>(shard, retry, SystemTimer()));
   }

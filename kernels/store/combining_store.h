@@ -52,6 +52,7 @@ class CombiningStore final : public EmbeddingStore {
   Status Assign(TableId table, Staleness staleness, Span<const RowId> ids,
                 Span<const float> rows) override;
   Result<std::vector<ShardStats>> Stats() override;
+  bool sole_writer() const override { return store_->sole_writer(); }
   Traffic traffic() const override;
 
  private:

@@ -110,6 +110,11 @@ class EmbeddingStore {
   // One entry per shard. Blocks.
   virtual Result<std::vector<ShardStats>> Stats() = 0;
 
+  // True when nobody but this object's user can push to the rows: a copy that
+  // contains all of its own pushes then never breaks the read staleness, and
+  // need not be validated.
+  virtual bool sole_writer() const { return false; }
+
   // What this object itself has put on the wire and taken from it.
   virtual Traffic traffic() const = 0;
 };

@@ -206,6 +206,8 @@ Result<std::vector<ShardStats>> RetryingStore::Stats() {
   return all;
 }
 
+bool RetryingStore::sole_writer() const { return core_->options.sole_writer; }
+
 Traffic RetryingStore::traffic() const { return core_->store->traffic(); }
 
 }  // namespace het

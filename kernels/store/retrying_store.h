@@ -41,6 +41,7 @@ struct RetryOptions {
   std::chrono::milliseconds initial_backoff{10};
   std::chrono::milliseconds max_backoff{1000};
   std::uint64_t jitter_seed = 0;
+  bool sole_writer = false;  // see EmbeddingStore
 };
 
 class RetryingStore final : public EmbeddingStore {
@@ -54,6 +55,7 @@ class RetryingStore final : public EmbeddingStore {
   Status Assign(TableId table, Staleness staleness, Span<const RowId> ids,
                 Span<const float> rows) override;
   Result<std::vector<ShardStats>> Stats() override;
+  bool sole_writer() const override;
   Traffic traffic() const override;
 
  private:
