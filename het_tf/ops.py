@@ -7,6 +7,7 @@ kernels/ops/registrations.cc). Thread-safe.
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,14 +61,39 @@ def library() -> Any:
 
 def lookup(table: tf.Tensor, ids: tf.Tensor, dimension: int, mode: str) -> tf.Tensor:
     """Rows of `ids` (any shape, int32 or int64): float32 of shape ids.shape + [dimension]."""
-    return library().het_embedding_lookup(table, ids, dimension=dimension, mode=mode)
+    return lookup_many([table], [ids], [0], [dimension], mode)[0]
+
+
+def lookup_many(
+    tables: Sequence[tf.Tensor],
+    ids: Sequence[tf.Tensor],
+    table_of: Sequence[int],
+    dimensions: Sequence[int],
+    mode: str,
+) -> list[tf.Tensor]:
+    """Rows of every tensor of `ids` (all int32 or all int64), from the table of that number: one exchange per shard."""
+    return library().het_embedding_lookup(
+        tables=tables, ids=ids, table_of=list(table_of), dimensions=list(dimensions), mode=mode
+    )
 
 
 def update(
     table: tf.Tensor, ids: tf.Tensor, gradients: tf.Tensor, learning_rate: tf.Tensor, scale: float
 ) -> tf.Operation | None:
     """One optimizer step on the rows `ids` [n] with `gradients` [n, dimension]."""
-    return library().het_embedding_update(table, ids, gradients, tf.cast(learning_rate, tf.float32), scale)
+    return update_many([table], [ids], [gradients], [learning_rate], scale)
+
+
+def update_many(
+    tables: Sequence[tf.Tensor],
+    ids: Sequence[tf.Tensor],
+    gradients: Sequence[tf.Tensor],
+    learning_rates: Sequence[tf.Tensor],
+    scale: float,
+) -> tf.Operation | None:
+    """One optimizer step of every table: of the rows `ids` [n] with `gradients` [n, dimension]."""
+    rates = [tf.cast(rate, tf.float32) for rate in learning_rates]
+    return library().het_embedding_update(tables, ids, gradients, rates, scale)
 
 
 def cache_stats(table: tf.Tensor) -> dict[str, Any]:

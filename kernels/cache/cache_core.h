@@ -51,8 +51,8 @@ class CacheCore : public std::enable_shared_from_this<CacheCore> {
   EmbeddingStore& store() { return *store_; }
   std::size_t dimension() const { return table_.dimension; }
 
-  // The distinct ids of a call, without entries yet.
-  std::shared_ptr<Batch> Distinct(Span<const RowId> ids) HET_EXCLUDES(mutex);
+  // An empty batch, for a call's ids.
+  std::shared_ptr<Batch> NewBatch() { return pool_.Take(); }
   // Claims the batch of an open lookup of these ids, inverted; null when there
   // is none. Its rows stay resident while it is open, which only the lock can
   // tell.
@@ -112,8 +112,10 @@ class CacheCore : public std::enable_shared_from_this<CacheCore> {
   bool WillLandUsedUp(Entry entry) const HET_REQUIRES(mutex);
   void CountHit(Entry entry) HET_REQUIRES(mutex);
 
-  // Copies the row of every id of the batch to `rows`.
-  void CopyRows(const Batch& batch, float* rows) HET_REQUIRES(mutex);
+  // Copies the row of every id of the batch to its place; `parts` are those that
+  // the batch was made of.
+  void CopyRows(const Batch& batch, Span<const LookupPart> parts)
+      HET_REQUIRES(mutex);
 
   // One commit: number it, note each row once, then write them all.
   void BeginCommit() HET_REQUIRES(mutex);

@@ -28,12 +28,6 @@ void PrefetchRow(const float* row, std::size_t bytes) {
 
 // --- Rows in use. -----------------------------------------------------------
 
-std::shared_ptr<Batch> CacheCore::Distinct(Span<const RowId> ids) {
-  std::shared_ptr<Batch> batch = pool_.Take();
-  batch->unique.Assign(ids);
-  return batch;
-}
-
 std::shared_ptr<Batch> CacheCore::ClaimOpen(Span<const RowId> ids) {
   std::vector<std::shared_ptr<Batch>> candidates;
   {
@@ -191,24 +185,25 @@ void CacheCore::NoteWrite(Entry entry, float learning_rate) {
 // --- The loops over whole rows. The threads that share one write different
 // --- rows; the lock is the caller's for all of them. --------------------------
 
-void CacheCore::CopyRows(const Batch& batch, float* rows) {
+void CacheCore::CopyRows(const Batch& batch, Span<const LookupPart> parts) {
   const std::size_t bytes = dimension() * sizeof(float);
-  const std::vector<std::uint32_t>& inverse = batch.unique.inverse();
-  ParallelFor(executor_, inverse.size(), kBytesPerThread / bytes + 1,
-              [&](std::size_t begin, std::size_t end)
-                  HET_NO_THREAD_SAFETY_ANALYSIS {
-                    for (std::size_t i = begin; i < end; ++i) {
-                      const std::size_t ahead = i + kRowsAhead;
-                      if (ahead < end) {
-                        PrefetchRow(
-                            entries_.values(batch.entries[inverse[ahead]]),
-                            bytes);
-                      }
-                      std::memcpy(rows + i * dimension(),
-                                  entries_.values(batch.entries[inverse[i]]),
-                                  bytes);
-                    }
-                  });
+  const std::uint32_t* inverse = batch.unique.inverse().data();
+  for (const LookupPart& part : parts) {
+    ParallelFor(
+        executor_, part.ids.size(), kBytesPerThread / bytes + 1,
+        [&](std::size_t begin, std::size_t end) HET_NO_THREAD_SAFETY_ANALYSIS {
+          for (std::size_t i = begin; i < end; ++i) {
+            const std::size_t ahead = i + kRowsAhead;
+            if (ahead < end) {
+              PrefetchRow(entries_.values(batch.entries[inverse[ahead]]),
+                          bytes);
+            }
+            std::memcpy(part.rows + i * dimension(),
+                        entries_.values(batch.entries[inverse[i]]), bytes);
+          }
+        });
+    inverse += part.ids.size();
+  }
 }
 
 void CacheCore::WriteRows(const Batch& batch, const float* gradients,

@@ -59,14 +59,22 @@ class Cache final : public EmbeddingCache {
 
   const CacheOptions& options() const override { return core_->options(); }
 
-  void Lookup(Span<const RowId> ids, ReadMode mode, float* rows,
+  using EmbeddingCache::Lookup;
+  void Lookup(Span<const LookupPart> parts, ReadMode mode,
               Done done) override {
-    Status status = CheckIds(ids);
-    if (!status.ok()) {
-      done(std::move(status));
-      return;
+    std::size_t size = 0;
+    for (const LookupPart& part : parts) {
+      Status status = CheckIds(part.ids);
+      if (!status.ok()) {
+        done(std::move(status));
+        return;
+      }
+      size += part.ids.size();
     }
-    core_->Run(std::make_shared<het::Lookup>(core_->Distinct(ids), mode, rows,
+    std::shared_ptr<Batch> batch = core_->NewBatch();
+    batch->unique.Begin(size);
+    for (const LookupPart& part : parts) batch->unique.Add(part.ids);
+    core_->Run(std::make_shared<het::Lookup>(std::move(batch), parts, mode,
                                              std::move(done)));
   }
 
@@ -84,7 +92,11 @@ class Cache final : public EmbeddingCache {
       return;
     }
     std::shared_ptr<Batch> batch = core_->ClaimOpen(ids);
-    if (batch == nullptr) batch = core_->Distinct(ids);
+    if (batch == nullptr) {
+      batch = core_->NewBatch();
+      batch->unique.Begin(ids.size());
+      batch->unique.Add(ids);
+    }
     batch->unique.Invert();
     core_->Run(std::make_shared<het::Update>(std::move(batch), gradients,
                                              learning_rate, scale,

@@ -36,6 +36,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "kernels/base/parallel.h"
 #include "kernels/base/span.h"
@@ -87,6 +88,12 @@ struct CacheStats {
   std::array<std::int64_t, kStalenessBuckets> staleness = {};
 };
 
+// Ids and the place for their rows, ids.size() x dimension.
+struct LookupPart {
+  Span<const RowId> ids;
+  float* rows = nullptr;
+};
+
 class EmbeddingCache {
  public:
   using Done = std::function<void(Status)>;
@@ -112,11 +119,16 @@ class EmbeddingCache {
 
   virtual const CacheOptions& options() const = 0;
 
-  // Writes the row of ids[i] to rows + i * dimension. INVALID_ARGUMENT names the
-  // first id outside of the vocabulary and its position (OUT_OF_RANGE would
-  // tell Keras that the data has ended).
-  virtual void Lookup(Span<const RowId> ids, ReadMode mode, float* rows,
+  // Of every part, writes the row of ids[i] to rows + i * dimension; duplicates
+  // are removed over all parts. INVALID_ARGUMENT names the first id outside of
+  // the vocabulary and its position in its part (OUT_OF_RANGE would tell Keras
+  // that the data has ended). The array of parts need not outlive the call.
+  virtual void Lookup(Span<const LookupPart> parts, ReadMode mode,
                       Done done) = 0;
+  void Lookup(Span<const RowId> ids, ReadMode mode, float* rows, Done done) {
+    const LookupPart part{ids, rows};
+    Lookup(Span<const LookupPart>(&part, 1), mode, std::move(done));
+  }
 
   // One optimizer step: `gradients` is ids.size() x dimension; duplicates are
   // summed in order of occurrence, the sum is multiplied by `scale` (1 / number

@@ -78,10 +78,20 @@ TEST(Entries, ValuesDoNotMoveWhileItGrows) {
 
 TEST(UniqueIds, KeepsTheOrderOfFirstOccurrence) {
   UniqueIds unique;
-  unique.Assign(std::vector<RowId>{5, 3, 5, -1, 3, 5});
+  unique.Begin(6);
+  unique.Add(std::vector<RowId>{5, 3, 5, -1});
+  unique.Add(std::vector<RowId>{3, 5});
   EXPECT_EQ(unique.ids(), (std::vector<RowId>{5, 3, -1}));
   EXPECT_EQ(unique.inverse(), (std::vector<std::uint32_t>{0, 1, 0, 2, 1, 0}));
-  unique.Assign({});
+  EXPECT_TRUE(unique.IsOf(std::vector<RowId>{5, 3, 5, -1, 3, 5}));
+  EXPECT_FALSE(unique.IsOf(std::vector<RowId>{5, 3, 5, -1, 3, 3}));
+  EXPECT_FALSE(unique.IsOf(std::vector<RowId>{5, 3, 5, -1, 3}));
+  unique.Invert();
+  EXPECT_EQ(unique.positions(), (std::vector<std::uint32_t>{0, 2, 5, 1, 4, 3}));
+  EXPECT_EQ(unique.begin(1), 3u);
+  EXPECT_EQ(unique.begin(2), 5u);
+  EXPECT_EQ(unique.begin(3), 6u);
+  unique.Begin(0);
   EXPECT_TRUE(unique.ids().empty());
   EXPECT_TRUE(unique.inverse().empty());
 }
@@ -91,7 +101,8 @@ TEST(UniqueIds, IsExactOverTheWholeRange) {
       std::numeric_limits<RowId>::min(), std::numeric_limits<RowId>::max(),
       (RowId{1} << 53), (RowId{1} << 53) + 1, (1 << 24), (1 << 24) + 1, 0, -1};
   UniqueIds unique;
-  unique.Assign(ids);
+  unique.Begin(ids.size());
+  unique.Add(ids);
   EXPECT_EQ(unique.ids(), ids);
 }
 
@@ -101,7 +112,8 @@ TEST(UniqueIds, RebuildsEveryBatch) {
   for (int batch = 0; batch < 300; ++batch) {
     std::vector<RowId> ids(random() % 500);
     for (RowId& id : ids) id = static_cast<RowId>(random() % (1 + random() % 90));
-    unique.Assign(ids);
+    unique.Begin(ids.size());
+    unique.Add(ids);
     ASSERT_EQ(unique.inverse().size(), ids.size());
     for (std::size_t i = 0; i < ids.size(); ++i) {
       ASSERT_EQ(unique.ids()[unique.inverse()[i]], ids[i]);

@@ -1,16 +1,15 @@
 #include "kernels/cache/lookup.h"
 
-#include <cstring>
 #include <utility>
 
 namespace het {
 
-Lookup::Lookup(std::shared_ptr<Batch> batch, ReadMode mode, float* rows,
-               std::function<void(Status)> done)
+Lookup::Lookup(std::shared_ptr<Batch> batch, Span<const LookupPart> parts,
+               ReadMode mode, std::function<void(Status)> done)
     : Operation(std::move(done)),
-      mode_(mode),
-      rows_(rows),
-      batch_(std::move(batch)) {}
+      batch_(std::move(batch)),
+      parts_(parts.begin(), parts.end()),
+      mode_(mode) {}
 
 bool Lookup::Advance(CacheCore& core) {
   if (!classified_) {
@@ -88,7 +87,7 @@ void Lookup::Classify(CacheCore& core) {
 }
 
 void Lookup::Gather(CacheCore& core) {
-  core.CopyRows(*batch_, rows_);
+  core.CopyRows(*batch_, parts_);
   for (std::size_t u = 0; u < batch_->entries.size(); ++u) {
     core.PrefetchStates(*batch_, u);
     core.Unpin(batch_->entries[u]);

@@ -10,6 +10,7 @@
 
 #include <functional>
 #include <memory>
+#include <vector>
 
 #include "kernels/cache/batch.h"
 #include "kernels/cache/cache_core.h"
@@ -20,9 +21,9 @@ namespace het {
 class Lookup final : public Operation,
                      public std::enable_shared_from_this<Lookup> {
  public:
-  // `batch` has the distinct ids of the call.
-  Lookup(std::shared_ptr<Batch> batch, ReadMode mode, float* rows,
-         std::function<void(Status)> done);
+  // `batch` has the distinct ids of the parts.
+  Lookup(std::shared_ptr<Batch> batch, Span<const LookupPart> parts,
+         ReadMode mode, std::function<void(Status)> done);
 
   bool Advance(CacheCore& core) override HET_REQUIRES(core.mutex);
 
@@ -33,9 +34,9 @@ class Lookup final : public Operation,
   void Classify(CacheCore& core) HET_REQUIRES(core.mutex);
   void Gather(CacheCore& core) HET_REQUIRES(core.mutex);
 
-  const ReadMode mode_;
-  float* const rows_;
   const std::shared_ptr<Batch> batch_;
+  const std::vector<LookupPart> parts_;
+  const ReadMode mode_;
   bool classified_ = false;
 };
 

@@ -4,23 +4,25 @@
 
 namespace het {
 
-void UniqueIds::Assign(Span<const RowId> ids) {
-  std::size_t size = 16;
-  while (size < 2 * ids.size()) size *= 2;
-  buckets_.assign(size, 0);
+void UniqueIds::Begin(std::size_t size) {
+  std::size_t buckets = 16;
+  while (buckets < 2 * size) buckets *= 2;
+  buckets_.assign(buckets, 0);
   ids_.clear();
-  inverse_.resize(ids.size());
-  const std::size_t mask = size - 1;
-  for (std::size_t i = 0; i < ids.size(); ++i) {
-    std::size_t b = Mix64(static_cast<std::uint64_t>(ids[i])) & mask;
-    while (buckets_[b] != 0 && ids_[buckets_[b] - 1] != ids[i]) {
-      b = (b + 1) & mask;
-    }
+  inverse_.clear();
+  inverse_.reserve(size);
+}
+
+void UniqueIds::Add(Span<const RowId> ids) {
+  const std::size_t mask = buckets_.size() - 1;
+  for (const RowId id : ids) {
+    std::size_t b = Mix64(static_cast<std::uint64_t>(id)) & mask;
+    while (buckets_[b] != 0 && ids_[buckets_[b] - 1] != id) b = (b + 1) & mask;
     if (buckets_[b] == 0) {
-      ids_.push_back(ids[i]);
+      ids_.push_back(id);
       buckets_[b] = static_cast<std::uint32_t>(ids_.size());
     }
-    inverse_[i] = buckets_[b] - 1;
+    inverse_.push_back(buckets_[b] - 1);
   }
 }
 

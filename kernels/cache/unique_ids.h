@@ -1,7 +1,7 @@
 // UniqueIds: the distinct ids of a batch, in order of first occurrence, and for
 // every position of the batch which of them stands there.
 //
-// A scratch object: Assign() reuses its memory. Not thread-safe.
+// A scratch object: Begin() reuses its memory. Not thread-safe.
 
 #ifndef HET_TF_KERNELS_CACHE_UNIQUE_IDS_H_
 #define HET_TF_KERNELS_CACHE_UNIQUE_IDS_H_
@@ -16,10 +16,12 @@ namespace het {
 
 class UniqueIds {
  public:
-  // REQUIRES: ids.size() < 2^32.
-  void Assign(Span<const RowId> ids);
+  // A new batch of `size` ids, which Add gives, piece by piece.
+  // REQUIRES: size < 2^32.
+  void Begin(std::size_t size);
+  void Add(Span<const RowId> ids);
 
-  // True when Assign(ids) would change nothing.
+  // True when the batch is these ids.
   bool IsOf(Span<const RowId> ids) const;
 
   const std::vector<RowId>& ids() const { return ids_; }
@@ -28,7 +30,7 @@ class UniqueIds {
 
   // Where the distinct id u stands in the batch, in ascending order:
   // positions()[k] for k in [begin(u), begin(u + 1)). REQUIRES: Invert() since
-  // the last Assign.
+  // the last Add.
   void Invert();
   std::uint32_t begin(std::size_t u) const { return begins_[u]; }
   const std::vector<std::uint32_t>& positions() const { return positions_; }

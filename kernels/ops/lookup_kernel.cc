@@ -1,9 +1,12 @@
 // HetEmbeddingLookup: asynchronous, so that no TensorFlow thread waits for the
-// network and the lookups of a step run side by side.
+// network and the lookups of a step run side by side. What one op wants of
+// several tables goes out as one exchange per shard.
 
 #include <memory>
 #include <string>
+#include <vector>
 
+#include "kernels/ops/many_tables.h"
 #include "kernels/ops/resources.h"
 
 namespace het {
@@ -21,40 +24,51 @@ class EmbeddingLookupOp : public AsyncOpKernel {
       : AsyncOpKernel(context) {
     std::string mode;
     OP_REQUIRES_OK(context, context->GetAttr("mode", &mode));
-    OP_REQUIRES_OK(context, context->GetAttr("dimension", &dimension_));
+    OP_REQUIRES_OK(context, context->GetAttr("dimensions", &dimensions_));
+    OP_REQUIRES_OK(context, context->GetAttr("table_of", &table_of_));
     mode_ = mode == "training"    ? ReadMode::kTraining
             : mode == "inference" ? ReadMode::kInference
                                   : ReadMode::kFresh;
   }
 
   void ComputeAsync(OpKernelContext* context, DoneCallback done) override {
-    std::shared_ptr<EmbeddingCache> cache;
-    OP_REQUIRES_OK_ASYNC(context, GetCache(context, 0, &cache), done);
-    OP_REQUIRES_ASYNC(
-        context,
-        cache->table().dimension == static_cast<std::size_t>(dimension_),
-        InvalidInput(
-            "table '", cache->table().name, "' has dimension ",
-            cache->table().dimension, ", the lookup asks for ", dimension_),
-        done);
-    auto input = std::make_shared<IdsInput>(context->input(1));
-    TensorShape shape = context->input(1).shape();
-    OP_REQUIRES_OK_ASYNC(context, shape.AddDimWithStatus(dimension_), done);
-    Tensor* rows = nullptr;
-    OP_REQUIRES_OK_ASYNC(context, context->allocate_output(0, shape, &rows),
+    auto call = std::make_shared<Call>();
+    OP_REQUIRES_OK_ASYNC(context, GetTables(context, dimensions_, &call->tables),
                          done);
-    EmbeddingCache* const target = cache.get();
-    target->Lookup(input->ids(), mode_, rows->flat<float>().data(),
-                   [context, done = std::move(done), input, cache](
-                       Status status) {
-                     context->SetStatus(ToTensorFlow(status));
-                     done();
-                   });
+    const int first = context->num_inputs() - static_cast<int>(table_of_.size());
+    call->parts.resize(call->tables.size());
+    call->ids.reserve(table_of_.size());
+    for (std::size_t f = 0; f < table_of_.size(); ++f) {
+      const auto table = static_cast<std::size_t>(table_of_[f]);
+      const Tensor& ids = context->input(first + static_cast<int>(f));
+      TensorShape shape = ids.shape();
+      OP_REQUIRES_OK_ASYNC(
+          context, shape.AddDimWithStatus(dimensions_[table]), done);
+      Tensor* rows = nullptr;
+      OP_REQUIRES_OK_ASYNC(
+          context,
+          context->allocate_output(static_cast<int>(f), shape, &rows), done);
+      call->ids.emplace_back(ids);
+      call->parts[table].push_back(
+          {call->ids.back().ids(), rows->flat<float>().data()});
+    }
+    ForEachTable(context, call->tables, std::move(done),
+                 [call, mode = mode_](std::size_t t, EmbeddingCache::Done end) {
+                   call->tables[t].cache->Lookup(call->parts[t], mode,
+                                                 std::move(end));
+                 });
   }
 
  private:
+  struct Call {
+    std::vector<OpenTable> tables;
+    std::vector<IdsInput> ids;
+    std::vector<std::vector<LookupPart>> parts;  // by table
+  };
+
   ReadMode mode_;
-  std::int64_t dimension_;
+  std::vector<std::int64_t> dimensions_;
+  std::vector<std::int64_t> table_of_;
 };
 
 REGISTER_KERNEL_BUILDER(

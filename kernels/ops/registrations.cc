@@ -1,5 +1,8 @@
 // The ops: their signatures, shapes and documentation.
 
+#include <vector>
+
+#include "kernels/ops/resources.h"
 #include "tensorflow/core/framework/common_shape_fns.h"
 #include "tensorflow/core/framework/op.h"
 #include "tensorflow/core/framework/shape_inference.h"
@@ -13,14 +16,30 @@ using tensorflow::shape_inference::ScalarShape;
 using tensorflow::shape_inference::ShapeHandle;
 
 absl::Status LookupShape(InferenceContext* c) {
-  ShapeHandle unused;
-  TF_RETURN_IF_ERROR(c->WithRank(c->input(0), 0, &unused));
-  std::int64_t dimension;
-  TF_RETURN_IF_ERROR(c->GetAttr("dimension", &dimension));
-  ShapeHandle rows;
-  TF_RETURN_IF_ERROR(c->Concatenate(
-      c->input(1), c->Vector(c->MakeDim(dimension)), &rows));
-  c->set_output(0, rows);
+  std::vector<std::int64_t> dimensions, table_of;
+  std::vector<ShapeHandle> ids;
+  TF_RETURN_IF_ERROR(c->GetAttr("dimensions", &dimensions));
+  TF_RETURN_IF_ERROR(c->GetAttr("table_of", &table_of));
+  TF_RETURN_IF_ERROR(c->input("ids", &ids));
+  const auto tables = static_cast<std::size_t>(c->num_inputs()) - ids.size();
+  if (dimensions.size() != tables || table_of.size() != ids.size()) {
+    return InvalidInput("a lookup of ", ids.size(), " tensors of ids in ",
+                        tables, " tables has ", table_of.size(),
+                        " numbers of tables and ", dimensions.size(),
+                        " dimensions");
+  }
+  for (std::size_t f = 0; f < ids.size(); ++f) {
+    if (table_of[f] < 0 || table_of[f] >= static_cast<std::int64_t>(tables)) {
+      return InvalidInput("table_of is ", table_of[f], " at ", f,
+                          ", expected 0 to ", tables - 1);
+    }
+    ShapeHandle rows;
+    TF_RETURN_IF_ERROR(c->Concatenate(
+        ids[f],
+        c->Vector(c->MakeDim(dimensions[static_cast<std::size_t>(table_of[f])])),
+        &rows));
+    c->set_output(static_cast<int>(f), rows);
+  }
   return absl::OkStatus();
 }
 
@@ -35,10 +54,20 @@ absl::Status CheckIdsAndRows(InferenceContext* c) {
 }
 
 absl::Status UpdateShape(InferenceContext* c) {
-  TF_RETURN_IF_ERROR(CheckIdsAndRows(c));
-  ShapeHandle scalar;
-  TF_RETURN_IF_ERROR(c->WithRank(c->input(3), 0, &scalar));
-  return c->WithRank(c->input(4), 0, &scalar);
+  std::vector<ShapeHandle> all_ids, all_gradients, rates;
+  TF_RETURN_IF_ERROR(c->input("ids", &all_ids));
+  TF_RETURN_IF_ERROR(c->input("gradients", &all_gradients));
+  TF_RETURN_IF_ERROR(c->input("learning_rates", &rates));
+  for (std::size_t t = 0; t < all_ids.size(); ++t) {
+    ShapeHandle ids, gradients, rate;
+    DimensionHandle n;
+    TF_RETURN_IF_ERROR(c->WithRank(all_ids[t], 1, &ids));
+    TF_RETURN_IF_ERROR(c->WithRank(all_gradients[t], 2, &gradients));
+    TF_RETURN_IF_ERROR(c->Merge(c->Dim(ids, 0), c->Dim(gradients, 0), &n));
+    TF_RETURN_IF_ERROR(c->WithRank(rates[t], 0, &rate));
+  }
+  ShapeHandle scale;
+  return c->WithRank(c->input(c->num_inputs() - 1), 0, &scale);
 }
 
 absl::Status VectorShape(InferenceContext* c) {
@@ -99,33 +128,40 @@ capacity: rows kept between steps; 0 is no cache.
 )doc");
 
 REGISTER_OP("HetEmbeddingLookup")
-    .Input("table: resource")
-    .Input("ids: Tids")
-    .Output("rows: float")
+    .Input("tables: num_tables * resource")
+    .Input("ids: num_ids * Tids")
+    .Output("rows: num_ids * float")
+    .Attr("num_tables: int >= 1")
+    .Attr("num_ids: int >= 1")
     .Attr("Tids: {int32, int64}")
-    .Attr("dimension: int >= 1")
+    .Attr("table_of: list(int)")
+    .Attr("dimensions: list(int)")
     .Attr("mode: {'training', 'inference', 'fresh'} = 'training'")
     .SetIsStateful()
     .SetShapeFn(LookupShape)
     .Doc(R"doc(
-Reads rows: ids of any shape, rows of shape ids.shape + [dimension].
+Reads rows: ids of any shape, rows of shape ids.shape + [dimension] each. What
+has to be asked of the shards goes out as one exchange per shard.
 
+table_of: for every tensor of ids the number of its table in `tables`.
+dimensions: of the tables.
 mode: "training" keeps the rows for the update that follows; "inference" reads
   through the cache; "fresh" reads past it.
 )doc");
 
 REGISTER_OP("HetEmbeddingUpdate")
-    .Input("table: resource")
-    .Input("ids: Tids")
-    .Input("gradients: float")
-    .Input("learning_rate: float")
+    .Input("tables: num_tables * resource")
+    .Input("ids: num_tables * Tids")
+    .Input("gradients: num_tables * float")
+    .Input("learning_rates: num_tables * float")
     .Input("scale: float")
+    .Attr("num_tables: int >= 1")
     .Attr("Tids: {int32, int64}")
     .SetIsStateful()
     .SetShapeFn(UpdateShape)
     .Doc(R"doc(
-One optimizer step on the rows `ids` ([n]): gradients ([n, dimension]) of equal
-ids are summed and multiplied by `scale`.
+One optimizer step of every table on its rows `ids` ([n]): gradients
+([n, dimension]) of equal ids are summed and multiplied by `scale`.
 )doc");
 
 REGISTER_OP("HetEmbeddingFlush")

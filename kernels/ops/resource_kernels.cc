@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/ops/many_tables.h"
 #include "kernels/ops/resources.h"
 #include "kernels/rpc/connect.h"
 
@@ -110,9 +111,10 @@ class TableOp : public OpKernel {
         MakeResource<TableResource>(
             context, container_, shared_name_,
             [&](TableResource** made) {
-              auto cache = EmbeddingCache::Create(spec_, options_, store);
+              auto cache = EmbeddingCache::Create(spec_, options_, store,
+                                                 ExecutorOf(context));
               if (!cache.ok()) return ToTensorFlow(cache.status());
-              *made = new TableResource(std::move(cache).Take());
+              *made = new TableResource(std::move(cache).Take(), store);
               return absl::OkStatus();
             },
             &table));

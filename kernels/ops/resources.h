@@ -47,26 +47,38 @@ class StoreResource : public tensorflow::ResourceBase {
 
 class TableResource : public tensorflow::ResourceBase {
  public:
-  explicit TableResource(std::shared_ptr<EmbeddingCache> cache)
-      : cache_(std::move(cache)) {}
+  TableResource(std::shared_ptr<EmbeddingCache> cache,
+                std::shared_ptr<CombiningStore> store)
+      : cache_(std::move(cache)), store_(std::move(store)) {}
   const std::shared_ptr<EmbeddingCache>& cache() const { return cache_; }
+  // The store that the cache uses.
+  const std::shared_ptr<CombiningStore>& store() const { return store_; }
   std::string DebugString() const override {
     return "het_tf table '" + cache_->table().name + "'";
   }
 
  private:
   const std::shared_ptr<EmbeddingCache> cache_;
+  const std::shared_ptr<CombiningStore> store_;
 };
 
-// The cache or store behind input `index`; the reference to the resource is
-// given back at once.
-inline absl::Status GetCache(tensorflow::OpKernelContext* context, int index,
-                             std::shared_ptr<EmbeddingCache>* cache) {
+// What is behind input `index`; the reference to the resource is given back at
+// once.
+inline absl::Status GetTable(tensorflow::OpKernelContext* context, int index,
+                             std::shared_ptr<EmbeddingCache>* cache,
+                             std::shared_ptr<CombiningStore>* store) {
   tensorflow::core::RefCountPtr<TableResource> table;
   TF_RETURN_IF_ERROR(tensorflow::LookupResource(
       context, tensorflow::HandleFromInput(context, index), &table));
   *cache = table->cache();
+  *store = table->store();
   return absl::OkStatus();
+}
+
+inline absl::Status GetCache(tensorflow::OpKernelContext* context, int index,
+                             std::shared_ptr<EmbeddingCache>* cache) {
+  std::shared_ptr<CombiningStore> store;
+  return GetTable(context, index, cache, &store);
 }
 
 inline absl::Status GetStore(tensorflow::OpKernelContext* context, int index,

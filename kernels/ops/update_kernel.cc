@@ -1,9 +1,12 @@
 // HetEmbeddingUpdate: one optimizer step on looked-up rows. Asynchronous: at
-// staleness 0 it is done when the shards have acknowledged the push.
+// staleness 0 it is done when the shards have acknowledged the push. What one op
+// pushes to several tables goes out as one exchange per shard.
 
 #include <cmath>
 #include <memory>
+#include <vector>
 
+#include "kernels/ops/many_tables.h"
 #include "kernels/ops/resources.h"
 
 namespace het {
@@ -19,46 +22,70 @@ class EmbeddingUpdateOp : public AsyncOpKernel {
   using AsyncOpKernel::AsyncOpKernel;
 
   void ComputeAsync(OpKernelContext* context, DoneCallback done) override {
-    std::shared_ptr<EmbeddingCache> cache;
-    OP_REQUIRES_OK_ASYNC(context, GetCache(context, 0, &cache), done);
-    const Tensor& ids = context->input(1);
-    const Tensor& gradients = context->input(2);
-    const Tensor& learning_rate = context->input(3);
-    const Tensor& scale = context->input(4);
-    const auto dimension =
-        static_cast<std::int64_t>(cache->table().dimension);
+    auto call = std::make_shared<Call>();
+    OP_REQUIRES_OK_ASYNC(context, GetTables(context, {}, &call->tables), done);
+    const int count = static_cast<int>(call->tables.size());
+    const Tensor& scale = context->input(4 * count);
     OP_REQUIRES_ASYNC(
         context,
-        TensorShapeUtils::IsVector(ids.shape()) &&
-            TensorShapeUtils::IsMatrix(gradients.shape()) &&
-            gradients.dim_size(0) == ids.dim_size(0) &&
-            gradients.dim_size(1) == dimension,
-        InvalidInput(
-            "table '", cache->table().name, "': an update takes ids [n] and "
-            "gradients [n, ", dimension, "], got ids ",
-            ids.shape().DebugString(), " and gradients ",
-            gradients.shape().DebugString()),
-        done);
-    OP_REQUIRES_ASYNC(
-        context,
-        TensorShapeUtils::IsScalar(learning_rate.shape()) &&
-            TensorShapeUtils::IsScalar(scale.shape()) &&
-            std::isfinite(learning_rate.scalar<float>()()) &&
+        TensorShapeUtils::IsScalar(scale.shape()) &&
             std::isfinite(scale.scalar<float>()()),
-        InvalidInput(
-            "table '", cache->table().name,
-            "': learning rate and scale are finite scalars, got ",
-            learning_rate.DebugString(), " and ", scale.DebugString()),
+        InvalidInput("scale is a finite scalar, got ", scale.DebugString()),
         done);
-    auto input = std::make_shared<IdsInput>(ids);
-    EmbeddingCache* const target = cache.get();
-    target->Update(input->ids(), gradients.flat<float>().data(),
-                   learning_rate.scalar<float>()(), scale.scalar<float>()(),
-                   [context, done = std::move(done), input, cache](
-                       Status status) {
-                     context->SetStatus(ToTensorFlow(status));
-                     done();
-                   });
+    call->scale = scale.scalar<float>()();
+    call->inputs.reserve(call->tables.size());
+    for (int t = 0; t < count; ++t) {
+      const Tensor& ids = context->input(count + t);
+      const Tensor& gradients = context->input(2 * count + t);
+      const Tensor& learning_rate = context->input(3 * count + t);
+      OP_REQUIRES_OK_ASYNC(context,
+                           Check(*call->tables[static_cast<std::size_t>(t)].cache,
+                                 ids, gradients, learning_rate),
+                           done);
+      call->inputs.push_back({IdsInput(ids), gradients.flat<float>().data(),
+                              learning_rate.scalar<float>()()});
+    }
+    ForEachTable(context, call->tables, std::move(done),
+                 [call](std::size_t t, EmbeddingCache::Done end) {
+                   const Input& input = call->inputs[t];
+                   call->tables[t].cache->Update(
+                       input.ids.ids(), input.gradients, input.learning_rate,
+                       call->scale, std::move(end));
+                 });
+  }
+
+ private:
+  struct Input {
+    IdsInput ids;
+    const float* gradients;
+    float learning_rate;
+  };
+  struct Call {
+    std::vector<OpenTable> tables;
+    std::vector<Input> inputs;
+    float scale = 1;
+  };
+
+  static absl::Status Check(const EmbeddingCache& cache, const Tensor& ids,
+                            const Tensor& gradients,
+                            const Tensor& learning_rate) {
+    const auto dimension = static_cast<std::int64_t>(cache.table().dimension);
+    if (!TensorShapeUtils::IsVector(ids.shape()) ||
+        !TensorShapeUtils::IsMatrix(gradients.shape()) ||
+        gradients.dim_size(0) != ids.dim_size(0) ||
+        gradients.dim_size(1) != dimension) {
+      return InvalidInput("table '", cache.table().name,
+                          "': an update takes ids [n] and gradients [n, ",
+                          dimension, "], got ids ", ids.shape().DebugString(),
+                          " and gradients ", gradients.shape().DebugString());
+    }
+    if (!TensorShapeUtils::IsScalar(learning_rate.shape()) ||
+        !std::isfinite(learning_rate.scalar<float>()())) {
+      return InvalidInput("table '", cache.table().name,
+                          "': the learning rate is a finite scalar, got ",
+                          learning_rate.DebugString());
+    }
+    return absl::OkStatus();
   }
 };
 

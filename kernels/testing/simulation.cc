@@ -127,7 +127,8 @@ void Simulation::Update(std::size_t worker, const std::vector<RowId>& ids,
   call->ids = ids;
   call->gradients.resize(ids.size() * table_.dimension);
   UniqueIds unique;
-  unique.Assign(ids);
+  unique.Begin(ids.size());
+  unique.Add(ids);
   std::vector<float> merged(unique.ids().size() * table_.dimension);
   std::vector<bool> counted(unique.ids().size());
   for (std::size_t i = 0; i < ids.size(); ++i) {
