@@ -194,7 +194,17 @@ def barrier() -> None:
 def all_reduce_sum(value: tf.Tensor, name: str) -> tf.Tensor:
     """The sum over all workers, each of which calls this with the same name. REQUIRES: size() > 1."""
     hvd = current().horovod
-    return hvd.allreduce(value, op=hvd.Sum, name=name)
+    with names_for_all():
+        return hvd.allreduce(value, op=hvd.Sum, name=name)
+
+
+def names_for_all() -> Any:
+    """A name scope in which Horovod's ops have the same names on every worker.
+
+    Horovod finds the ops that belong together by their names, scope included,
+    and scopes such as an optimizer's may have been counted up on one worker.
+    """
+    return tf.name_scope("")
 
 
 def flush(*, wait_for_all: bool = False) -> None:
