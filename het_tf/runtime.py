@@ -185,6 +185,11 @@ def size() -> int:
     return current().size
 
 
+def shards() -> tuple[str, ...]:
+    """The shards' addresses in their order; empty: the one shard is inside this process."""
+    return current().settings.shards
+
+
 def barrier() -> None:
     """Waits until every worker has come here. Not for use inside a tf.function."""
     if current().horovod is not None:

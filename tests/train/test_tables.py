@@ -81,15 +81,19 @@ def test_cache_stats_are_in_the_logs_and_in_tensorboard(start_shards, tmp_path):
     layer = het.layers.Embedding(IDS, DIMENSION, table="stats", cache=het.CacheConfig(rows=IDS, staleness=3))
     callbacks = [
         het.callbacks.MetricAverage(),
-        het.callbacks.CacheStats(log_dir=str(tmp_path), every=1),
+        het.callbacks.CacheStats(log_dir=str(tmp_path), every=1, detail=True),
         keras.callbacks.TensorBoard(str(tmp_path)),
     ]
     seen = []
     callbacks.insert(2, keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: seen.append(dict(logs))))
     _, history = trained(layer, epochs=3, callbacks=callbacks)
-    names = {"hit_rate", "miss_rate", "invalid_rate", "mb_sent", "mb_received"}
-    assert names <= set(history)
-    assert all(names <= set(logs) for logs in seen)
+    plain = {"hit_rate", "miss_rate", "invalid_rate", "mb_sent", "mb_received", "staleness"}
+    assert all(plain < set(logs) for logs in seen)
+    assert set(het.callbacks.Snapshot.take().summary()) == plain
+    for way in ("sent", "received"):
+        kinds = [history[f"mb_{way}_{kind}"] for kind in ("ids", "clocks", "rows", "gradients", "framing")]
+        np.testing.assert_allclose(np.sum(kinds, axis=0), history[f"mb_{way}"])
+    assert all(0 < mean <= 3 for mean in history["staleness"])
     for hits, misses, invalid in zip(history["hit_rate"], history["miss_rate"], history["invalid_rate"], strict=True):
         assert hits + misses + invalid == pytest.approx(1)
     assert history["hit_rate"][1] > history["hit_rate"][0] > 0
@@ -101,7 +105,7 @@ def test_cache_stats_are_in_the_logs_and_in_tensorboard(start_shards, tmp_path):
         for event in tf.compat.v1.train.summary_iterator(str(file))
         for value in event.summary.value
     }
-    assert {"het_tf/staleness", "het_tf/bytes_sent/ids", "het_tf/bytes_received/rows", "epoch_hit_rate"} <= tags
+    assert {"het_tf/staleness", "epoch_staleness", "het_tf/bytes_sent/ids", "het_tf/bytes_received/rows", "epoch_hit_rate"} <= tags
     staleness = layer.table.stats()["staleness"]
     assert sum(staleness) == layer.table.stats()["hits"]
     assert sum(staleness[3:]) == 0  # 0, 1, 2-3, and never more than 3
