@@ -27,7 +27,7 @@ BASE_PYTHON ?= $(shell for p in python3.12 python3.11 python3; do command -v $$p
 PYTHON ?= $(VENV)/bin/python
 BUILD := build
 REQUIREMENTS := tools/setup/requirements.txt
-SETUP_STAMP := $(VENV)/setup.$(shell cat $(REQUIREMENTS) tools/setup/*.sh | sha256sum | cut -c1-16)
+SETUP_STAMP := $(VENV)/setup.$(shell cat $(REQUIREMENTS) tools/setup/debian-packages.txt tools/setup/*.sh | sha256sum | cut -c1-16)
 
 .PHONY: help setup build unit pytest test demo asan tsan thread-safety mutations lint wheel clean
 help:
