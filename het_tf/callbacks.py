@@ -10,7 +10,6 @@ import tensorflow as tf
 
 from het_tf import ops, runtime
 
-
 # The least staleness in each bucket: 0, 1, 2, 4, 8, ...
 _LEAST = np.array([0, *(1 << np.arange(ops.STALENESS_BUCKETS - 1))])
 # Their middles: 0, 1, 2.5, 5.5, 11.5, ...

@@ -7,10 +7,10 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-from cluster_jobs import clean_environment
 from het_tf import launch as launcher
 from het_tf import shard_process
 from het_tf.cli.main import app
+from processes import clean_environment
 
 PATIENCE_SECONDS = 60
 

@@ -9,10 +9,10 @@ import threading
 
 import pytest
 
-from cluster_jobs import clean_environment, free_ports
 from het_tf import horovod_installation
 from het_tf.cluster import Cluster, ClusterError
 from het_tf.horovod_rendezvous import RendezvousError, configure, environment_of, slots
+from processes import clean_environment, free_ports
 
 FAR = tuple(f"{host}:4700" for host in ("a", "b", "a", "c", "b", "a"))
 

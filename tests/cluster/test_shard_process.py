@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from cluster_jobs import clean_environment, free_ports
 from het_tf import shard_process
 from het_tf.administration import ShardClient, ShardUnreachable, message
 from het_tf.cluster import Cluster
 from het_tf.shard_process import ShardError, ShardProcess, exec_shard, listen_address, server_binary
+from processes import clean_environment, free_ports
 
 
 def test_starts_on_a_free_port_and_ends_gracefully(tmp_path):

@@ -18,5 +18,6 @@ def test_the_example_trains():
     dataset = tf.data.Dataset.from_tensor_slices((ids, random.integers(0, 2, (32, 1)))).batch(8)
     names = {"dataset": dataset}
     exec(example, names)
-    assert {name: table.stats()["updates"] for name, table in runtime.current().tables.items()} == {"user": 8, "item": 8}
+    updates = {name: table.stats()["updates"] for name, table in runtime.current().tables.items()}
+    assert updates == {"user": 8, "item": 8}
     assert len(names["model"].history.history["hit_rate"]) == 2
