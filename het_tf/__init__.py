@@ -15,7 +15,7 @@ from het_tf.version import check_tensorflow
 if TYPE_CHECKING:
     from het_tf import callbacks, data, layers
     from het_tf.optimizers import DistributedOptimizer
-    from het_tf.runtime import barrier, flush, init, rank, shutdown, size
+    from het_tf.runtime import barrier, flush, init, rank, shards, shutdown, size
 
 check_tensorflow()
 
@@ -31,6 +31,7 @@ __all__ = [
     "init",
     "layers",
     "rank",
+    "shards",
     "shutdown",
     "size",
 ]
@@ -43,6 +44,7 @@ _HOME = {
     "flush": "runtime",
     "init": "runtime",
     "rank": "runtime",
+    "shards": "runtime",
     "shutdown": "runtime",
     "size": "runtime",
 }

@@ -103,9 +103,15 @@ def lookup(table: Table, ids: tf.Tensor, training: bool) -> tf.Tensor:
 
     @tf.custom_gradient
     def read(_: tf.Tensor) -> Any:
-        def gradient(upstream: tf.Tensor) -> tf.IndexedSlices:
-            return tf.IndexedSlices(tf.reshape(upstream, [-1, dimension]), tf.cast(tf.reshape(ids, [-1]), tf.int64))
+        rows = table.lookup(ids, training=training)
 
-        return table.lookup(ids, training=training), gradient
+        def gradient(upstream: tf.Tensor) -> tf.IndexedSlices:
+            # A gradient is there when its rows have been read, even one that does
+            # not depend on them: what waits for gradients waits for all lookups.
+            with tf.control_dependencies([rows]):
+                values = tf.reshape(upstream, [-1, dimension])
+            return tf.IndexedSlices(values, tf.cast(tf.reshape(ids, [-1]), tf.int64))
+
+        return rows, gradient
 
     return read(tf.convert_to_tensor(table.anchor.value))

@@ -10,6 +10,11 @@ import tensorflow as tf
 
 from het_tf import ops, runtime
 
+# The least staleness in each bucket: 0, 1, 2, 4, 8, ...
+_LEAST = np.array([0, *(1 << np.arange(ops.STALENESS_BUCKETS - 1))])
+# Their middles: 0, 1, 2.5, 5.5, 11.5, ...
+_MIDDLE = np.array([0.0, *(1.5 * _LEAST[1:] - 0.5)])
+
 
 class MetricAverage(keras.callbacks.Callback):
     """Averages the epoch's metrics over all workers, before the callbacks behind it see them.
@@ -38,7 +43,8 @@ class CacheStats(keras.callbacks.Callback):
 
     Adds to the logs, over all tables and since the epoch began: ``hit_rate``,
     ``miss_rate`` and ``invalid_rate`` (shares of the distinct ids looked up),
-    ``mb_sent`` and ``mb_received`` (10^6 bytes on the wire). Put it before the
+    ``mb_sent`` and ``mb_received`` (10^6 bytes on the wire), and ``staleness``,
+    about the mean of the cached rows that were used. Put it before the
     TensorBoard callback, which then shows them too.
 
     Args:
@@ -46,10 +52,13 @@ class CacheStats(keras.callbacks.Callback):
         bytes by kind (ids, clocks, rows, gradients, framing), both ways, and the
         staleness of the cached rows that were used (0, 1, 2-3, 4-7, ...).
       every: batches between two updates of the progress bar.
+      detail: also adds ``mb_sent_ids``, ``mb_received_rows`` and so on to the
+        logs, one for each kind of bytes and way.
     """
 
-    def __init__(self, log_dir: str | None = None, every: int = 10) -> None:
+    def __init__(self, log_dir: str | None = None, every: int = 10, *, detail: bool = False) -> None:
         super().__init__()
+        self._detail = detail
         self._log_dir = log_dir
         self._every = every
         self._writer: Any = None
@@ -69,7 +78,7 @@ class CacheStats(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         passed = Snapshot.take() - self._begin
         if logs is not None:
-            logs.update(passed.summary())
+            logs.update(passed.summary(detail=self._detail))
         if self._log_dir is None:
             return
         if self._writer is None:
@@ -79,12 +88,11 @@ class CacheStats(keras.callbacks.Callback):
                 for kind in ops.TRAFFIC_KINDS:
                     tf.summary.scalar(f"het_tf/bytes_{way}/{kind}", passed.traffic[way][kind])
             # Each bucket by its lower bound, as often as it was seen.
-            bounds = np.array([0, *(1 << np.arange(ops.STALENESS_BUCKETS - 1))])
-            tf.summary.histogram("het_tf/staleness", np.repeat(bounds, _thinned(passed.staleness)))
+            tf.summary.histogram("het_tf/staleness", np.repeat(_LEAST, _thinned(passed.staleness)))
         self._writer.flush()
 
     def _summary(self) -> dict[str, float]:
-        return (Snapshot.take() - self._begin).summary()
+        return (Snapshot.take() - self._begin).summary(detail=self._detail)
 
 
 class Snapshot:
@@ -121,15 +129,18 @@ class Snapshot:
             traffic[way] = {kind: n - earlier.traffic[way][kind] for kind, n in self.traffic[way].items()}
         return Snapshot(counters, self.staleness - earlier.staleness, traffic)
 
-    def summary(self) -> dict[str, float]:
+    def summary(self, *, detail: bool = False) -> dict[str, float]:
         """As `CacheStats` adds it to the logs."""
         distinct = max(self.counters.get("unique_ids", 0), 1)
+        kinds = [(way, kind) for way in ("sent", "received") for kind in ops.TRAFFIC_KINDS] if detail else []
         return {
             "hit_rate": self.counters.get("hits", 0) / distinct,
             "miss_rate": self.counters.get("misses", 0) / distinct,
             "invalid_rate": self.counters.get("invalid", 0) / distinct,
             "mb_sent": sum(self.traffic["sent"].values()) / 1e6,
             "mb_received": sum(self.traffic["received"].values()) / 1e6,
+            "staleness": float(self.staleness @ _MIDDLE) / max(int(self.staleness.sum()), 1),
+            **{f"mb_{way}_{kind}": self.traffic[way][kind] / 1e6 for way, kind in kinds},
         }
 
 

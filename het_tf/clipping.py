@@ -47,7 +47,9 @@ def clip(optimizer: Any, grads: list[Any], is_embedding: list[bool]) -> list[Any
             for g, ours in zip(grads, is_embedding, strict=True)
         ]
     limit = optimizer.global_clipnorm
-    dense_squares = [tf.reduce_sum(tf.square(tf.convert_to_tensor(g))) for g in _of(grads, is_embedding, False)]
+    # As Keras: IndexedSlices (keras.layers.Embedding's) occurrence by occurrence.
+    dense = [g.values if isinstance(g, tf.IndexedSlices) else g for g in _of(grads, is_embedding, False)]
+    dense_squares = [tf.reduce_sum(tf.square(tf.convert_to_tensor(g))) for g in dense]
     norm = tf.sqrt(tf.add_n([tf.reduce_sum(squares), *dense_squares]))
     # As Keras: NaN where the norm is not finite.
     scale = limit * tf.minimum(1.0 / norm, 1.0 / limit) + (norm - norm)

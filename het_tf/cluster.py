@@ -22,6 +22,9 @@ from typing import Any
 TASK_TYPES = ("chief", "worker", "ps", "evaluator")
 # Ids are dealt out to shards in this many virtual partitions.
 MAX_SHARDS = 4096
+# How long the tasks of a job wait for each other, which a scheduler may start
+# minutes apart.
+COMING_SECONDS = 300.0
 
 
 class ClusterError(ValueError):
@@ -70,13 +73,6 @@ class Cluster:
         if not self.trains or self.task_type == "chief":
             return 0
         return self.task_index + self.chiefs
-
-    @property
-    def address(self) -> str | None:
-        """This task's own address; None when TF_CONFIG does not give it one."""
-        if self.is_shard:
-            return self.shards[self.task_index]
-        return self.workers[self.rank] if self.trains and self.workers else None
 
 
 def split_address(address: str) -> tuple[str, int]:

@@ -14,7 +14,6 @@ because ranks with different lists of workers would hang.
 from __future__ import annotations
 
 import http.client
-import importlib.util
 import os
 import socket
 import threading
@@ -24,10 +23,10 @@ from typing import Any
 
 import psutil
 
-from het_tf.cluster import Cluster, ClusterError, is_loopback, split_address
+from het_tf import horovod_installation
+from het_tf.cluster import COMING_SECONDS, Cluster, ClusterError, is_loopback, split_address
+from het_tf.horovod_installation import LAUNCHER_SIZES
 
-# How each launcher tells a process the number of ranks.
-_LAUNCHER_SIZES = ("HOROVOD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
 _SCOPE = "het_tf"
 _POLL_SECONDS = 0.1
 
@@ -37,7 +36,7 @@ class RendezvousError(RuntimeError):
 
 
 def configure(
-    cluster: Cluster, environ: MutableMapping[str, str] = os.environ, *, deadline_seconds: float = 300.0
+    cluster: Cluster, environ: MutableMapping[str, str] = os.environ, *, deadline_seconds: float = COMING_SECONDS
 ) -> None:
     """Prepares the environment for ``hvd.init()``; to be called before it.
 
@@ -48,13 +47,13 @@ def configure(
     Raises:
       ClusterError: the launcher's number of ranks is not TF_CONFIG's number of
         workers, or the address of rank 0 cannot serve.
-      RendezvousError: Horovod is not installed; a worker has not come within
+      RendezvousError: Horovod for TensorFlow is not installed; a worker has not come within
         `deadline_seconds` (named with its address); the port of rank 0 is in
         use; another job answers there.
     """
     if cluster.size == 1:
         return
-    for name in _LAUNCHER_SIZES:
+    for name in LAUNCHER_SIZES:
         if name in environ:
             if environ[name] != str(cluster.size):
                 raise ClusterError(
@@ -62,10 +61,10 @@ def configure(
                     f"started {environ[name]} ({name}): let TF_CONFIG or the launcher describe the job, not both"
                 )
             return
-    if importlib.util.find_spec("horovod") is None:
+    lacking = horovod_installation.missing()
+    if lacking is not None:
         raise RendezvousError(
-            f"TF_CONFIG has {cluster.size} workers, which needs Horovod, and Horovod is not installed: "
-            "pip install het_tf[horovod]"
+            f"TF_CONFIG has {cluster.size} workers, which needs Horovod, and {lacking}: {horovod_installation.REMEDY}"
         )
     host, port = split_address(cluster.workers[0])
     if host.startswith("["):

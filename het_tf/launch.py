@@ -14,7 +14,6 @@ notion of a parent); one at a time.
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import queue
 import select
@@ -30,6 +29,7 @@ from typing import NoReturn
 
 import psutil
 
+from het_tf import horovod_installation
 from het_tf.shard_process import ShardProcess, describe_status
 
 # The mark of a job: "pid:start time" of its launcher, in every child's
@@ -51,6 +51,7 @@ def launch(
     shards: int = 1,
     log_dir: Path | None = None,
     grace_seconds: float = 60.0,
+    max_message_bytes: int | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> int:
     """Runs a Python script on `workers` workers and `shards` shards.
@@ -62,6 +63,8 @@ def launch(
         worker, a copy of each worker's (``workers/rank.I``).
       grace_seconds: after a shard has died, how long the workers may go on
         until they have noticed and said so.
+      max_message_bytes: largest message that a shard takes and sends (default 1
+        GiB); workers with larger ones also say so, ``het.init(max_message_bytes=...)``.
       environ: the children's environment (default: this process's).
 
     Returns:
@@ -86,7 +89,11 @@ def launch(
             if log_dir is not None:
                 log_dir.mkdir(parents=True, exist_ok=True)
                 log = log_dir / f"shard.{index}.log"
-            shard = stack.enter_context(ShardProcess(index=index, count=shards, log=log, environ=environ))
+            shard = stack.enter_context(
+                ShardProcess(
+                    index=index, count=shards, max_message_bytes=max_message_bytes, log=log, environ=environ
+                )
+            )
             running.append(shard)
             _say(f"shard {index} of {shards}: {shard.address}")
         if running:
@@ -105,8 +112,9 @@ def _check(script: str | Path, workers: int, shards: int) -> None:
         )
     if not Path(script).is_file():
         raise LaunchError(f"there is no script {str(script)!r}")
-    if workers > 1 and importlib.util.find_spec("horovod") is None:
-        raise LaunchError(f"{workers} workers need Horovod, which is not installed: pip install het_tf[horovod]")
+    lacking = horovod_installation.missing() if workers > 1 else None
+    if lacking is not None:
+        raise LaunchError(f"{workers} workers need Horovod, and {lacking}: {horovod_installation.REMEDY}")
     if threading.current_thread() is not threading.main_thread():
         raise LaunchError("launch has to be called from the main thread: children end with the thread that starts them")
 

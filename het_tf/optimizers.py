@@ -11,6 +11,7 @@ It becomes a subclass of the wrapped optimizer's class whose `apply`
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ import tensorflow as tf
 
 from het_tf import anchors, runtime
 from het_tf.clipping import clip
+from het_tf.cluster import ClusterError
 from het_tf.components import optimizer_component
 from het_tf.table import Table
 
@@ -38,7 +40,8 @@ def DistributedOptimizer(optimizer: Any) -> keras.optimizers.Optimizer:  # noqa:
 
     Raises:
       ValueError: it cannot be distributed; says why. A table without a
-        counterpart raises at the first step.
+        counterpart raises at the first step, and so do workers whose models
+        differ (ClusterError).
     """
     made = keras.optimizers.get(optimizer)
     if isinstance(made, _Distributed):
@@ -117,6 +120,7 @@ class _Distributed(_Optimizer):
         else:
             variables = list(trainable_variables)
         tables = [anchors.table_of(variable) for variable in variables]
+        _check_gradients(grads, tables)
         with tf.init_scope():  # now, though a tf.function may be being traced
             if not self._step.started:
                 if not self.built:
@@ -131,13 +135,16 @@ class _Distributed(_Optimizer):
         grads, before = list(grads), []
         if runtime.size() > 1:
             _refuse_branches()
-            if all(g is None or t is not None for g, t in zip(grads, tables, strict=True)):
-                # Without dense gradients nothing else keeps the workers in step.
-                with tf.control_dependencies([g.values for g in grads if g is not None]):
+            # A table may feed no dense gradient: the workers meet only after all
+            # of their lookups, which the gradients of tables wait for.
+            read = [g.values for g, t in zip(grads, tables, strict=True) if t is not None and g is not None]
+            with tf.control_dependencies(read):
+                if all(g is None or t is not None for g, t in zip(grads, tables, strict=True)):
+                    # Without dense gradients nothing else keeps the workers in step.
                     before = [self._step.meet(self.iterations, "het_tf.gradients")]
-            else:
-                grads = _average(grads, tables)
-                before = [g for g, t in zip(grads, tables, strict=True) if t is None and g is not None]
+                else:
+                    grads = _average(grads, tables)
+                    before = [g for g, t in zip(grads, tables, strict=True) if t is None and g is not None]
         self._step.embedding_gradients = [g for g, t in zip(grads, tables, strict=True) if t is not None]
         self._step.updates = []
         # Nobody's update may be seen by another worker's lookup of this step.
@@ -149,10 +156,15 @@ class _Distributed(_Optimizer):
     def _broadcast(self) -> None:
         """Once, before the first step: one model for all, the variables that later steps train included."""
         hvd = runtime.current().horovod
-        if hvd is not None:
-            everything = [*self._trainable_variables, *self.variables]
-            everything = [v.value if isinstance(v, keras.Variable) else v for v in everything]
-            hvd.broadcast_variables([v for v in everything if 0 not in v.shape], root_rank=0)
+        if hvd is None:
+            return
+        everything = [*self._trainable_variables, *self.variables]
+        _check_alike(hvd, [(getattr(v, "path", v.name), _identity(v)) for v in everything])
+        for place, variable in enumerate(everything):
+            # By place, not by name: Keras counts its automatic names up, and
+            # workers that made other layers before have others.
+            if 0 not in variable.shape:
+                variable.assign(hvd.broadcast(tf.convert_to_tensor(variable), 0, name=f"het_tf.variable.{place}"))
 
     def _prepare(self, table: Table) -> None:
         """Before a table's first step: its optimizer."""
@@ -191,11 +203,6 @@ class _Distributed(_Optimizer):
         if table is None:
             super().update_step(gradient, variable, learning_rate)
             return
-        if not isinstance(gradient, tf.IndexedSlices):
-            raise TypeError(
-                f"the gradient of table {table.name!r} is {gradient!r}, expected tf.IndexedSlices as the tape gives "
-                "it: it must not be made dense on the way to the optimizer"
-            )
         if table.own_optimizer is not None:
             table.own_optimizer.iterations.assign(self.iterations)
             learning_rate = table.own_optimizer.learning_rate
@@ -214,17 +221,55 @@ def _average(grads: list[Any], tables: list[Table | None]) -> list[Any]:
     """Dense gradients averaged over the workers; those of tables stay as they are."""
     hvd = runtime.current().horovod
     places = [i for i, (g, t) in enumerate(zip(grads, tables, strict=True)) if g is not None and t is None]
-    reduced = hvd.grouped_allreduce(
-        [tf.convert_to_tensor(grads[i]) for i in places], op=hvd.Average, name="het_tf.gradients"
-    )
+    dense = [tf.convert_to_tensor(grads[i]) for i in places]
+    with runtime.names_for_all():
+        reduced = hvd.grouped_allreduce(dense, op=hvd.Average, name="het_tf.gradients")
     for i, gradient in zip(places, reduced, strict=True):
         grads[i] = gradient
     return grads
 
 
+def _check_gradients(grads: Sequence[Any], tables: Sequence[Table | None]) -> None:
+    for gradient, table in zip(grads, tables, strict=True):
+        if table is not None and gradient is not None and not isinstance(gradient, tf.IndexedSlices):
+            raise TypeError(
+                f"the gradient of table {table.name!r} is {gradient!r}, expected tf.IndexedSlices as the tape gives "
+                "it: it must not be made dense on the way to the optimizer"
+            )
+
+
+def _identity(variable: Any) -> str:
+    """What a variable has to be on every worker, in words."""
+    table = anchors.table_of(variable)
+    if table is None:
+        return f"{variable.dtype} of shape {tuple(variable.shape)}"
+    return f"table {table.name!r} of dimension {table.spec.dimension} at staleness {table.spec.staleness:g}"
+
+
+def _check_alike(hvd: Any, mine: list[tuple[str, str]]) -> None:
+    """Workers that train different variables would hang, or train tables of their own without a word.
+
+    Raises:
+      ClusterError: on every worker alike; names the first difference.
+    """
+    everyone = hvd.allgather_object(mine, name="het_tf.variables")
+    for rank, theirs in enumerate(everyone):
+        for place, pair in enumerate(itertools.zip_longest(everyone[0], theirs, fillvalue=("nothing", "nothing"))):
+            (first_name, first), (name, other) = pair
+            if first != other:
+                raise ClusterError(
+                    f"the workers train different models: variable {place} is {first} ({first_name}) on rank 0 and "
+                    f"{other} ({name}) on rank {rank}; make the same model on every worker, and give embedding layers "
+                    "names of their own, Embedding(..., table='user'): Keras's automatic ones count every layer that "
+                    "a process has made"
+                )
+
+
 def _refuse_branches() -> None:
     graph = tf.compat.v1.get_default_graph() if not tf.executing_eagerly() else None
-    while graph is not None:
+    # As far as the function whose body this is: around it Keras's own loop has
+    # branches (steps_per_execution), in which all workers go the same way.
+    while graph is not None and type(graph).__name__ != "FuncGraph":
         if type(graph).__name__ == "CondBranchFuncGraph":
             raise ValueError(
                 "DistributedOptimizer.apply is called inside a conditional (a LossScaleOptimizer around it does that): "

@@ -17,11 +17,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from het_tf import administration, horovod_rendezvous, launch, ops, shard_process
-from het_tf.cluster import Cluster, ClusterError, from_environment
-
-# How launchers tell a process the number of workers.
-_LAUNCHER_SIZES = ("HOROVOD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
+from het_tf import administration, horovod_installation, horovod_rendezvous, launch, ops, shard_process
+from het_tf.cluster import COMING_SECONDS, Cluster, ClusterError, from_environment
+from het_tf.horovod_installation import LAUNCHER_SIZES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +28,7 @@ class Settings:
 
     shards: tuple[str, ...]
     deadline: float = 30.0
-    connect_timeout: float = 60.0
+    connect_timeout: float = COMING_SECONDS
     max_message_bytes: int = 1 << 30
 
 
@@ -58,7 +56,7 @@ def init(
     shards: Sequence[str] | None = None,
     *,
     deadline: float = 30.0,
-    connect_timeout: float = 60.0,
+    connect_timeout: float = COMING_SECONDS,
     max_message_bytes: int = 1 << 30,
 ) -> None:
     """Joins the job. Called implicitly by whatever needs it; call it to configure.
@@ -72,8 +70,10 @@ def init(
         same list on every worker.
       deadline: seconds after which an unanswered call is an error that names
         the shard; retries are included.
-      connect_timeout: seconds to wait for every shard to come up.
-      max_message_bytes: largest message, both ways.
+      connect_timeout: seconds to wait for every shard to come up, and in a job by
+        TF_CONFIG for every other worker.
+      max_message_bytes: largest message, both ways; a shard has the same limit
+        (a ``ps`` task by this call, others by ``--max-message-bytes``).
 
     Raises:
       ClusterError: the environment contradicts itself.
@@ -88,7 +88,7 @@ def init(
     with _lock:
         cluster = from_environment()
         if cluster.is_shard:
-            shard_process.exec_shard(cluster)
+            shard_process.exec_shard(cluster, max_message_bytes)
         addresses = cluster.shards if shards is None else tuple(shards)
         settings = Settings(addresses, deadline, connect_timeout, max_message_bytes)
         if _current is not None:
@@ -99,7 +99,7 @@ def init(
                 )
             return
         launch.follow_launcher()
-        horovod = _start_horovod(cluster)
+        horovod = _start_horovod(cluster, connect_timeout)
         size = horovod.size() if horovod is not None else 1
         if size > 1 and not addresses:
             raise ClusterError(
@@ -117,7 +117,7 @@ def init(
         )
 
 
-def _start_horovod(cluster: Cluster) -> Any:
+def _start_horovod(cluster: Cluster, patience_seconds: float) -> Any:
     """horovod.tensorflow, initialized, or None when this is the only worker."""
     if not cluster.trains:
         return None
@@ -125,16 +125,16 @@ def _start_horovod(cluster: Cluster) -> Any:
     if started is not None and started.is_initialized():
         hvd = started
     else:
-        launched = max(int(os.environ.get(name, "1")) for name in _LAUNCHER_SIZES)
+        launched = max(int(os.environ.get(name, "1")) for name in LAUNCHER_SIZES)
         if max(launched, cluster.size) == 1:
             return None
-        horovod_rendezvous.configure(cluster)
+        horovod_rendezvous.configure(cluster, deadline_seconds=patience_seconds)
         try:
             hvd = importlib.import_module("horovod.tensorflow")
         except ImportError as error:
             raise ImportError(
                 f"{max(launched, cluster.size)} workers need Horovod, which cannot be imported ({error}): "
-                "pip install het_tf[horovod]"
+                f"{horovod_installation.REMEDY}"
             ) from error
         hvd.init()
     if cluster.size > 1 and hvd.size() != cluster.size:
@@ -185,6 +185,11 @@ def size() -> int:
     return current().size
 
 
+def shards() -> tuple[str, ...]:
+    """The shards' addresses in their order; empty: the one shard is inside this process."""
+    return current().settings.shards
+
+
 def barrier() -> None:
     """Waits until every worker has come here. Not for use inside a tf.function."""
     if current().horovod is not None:
@@ -194,7 +199,17 @@ def barrier() -> None:
 def all_reduce_sum(value: tf.Tensor, name: str) -> tf.Tensor:
     """The sum over all workers, each of which calls this with the same name. REQUIRES: size() > 1."""
     hvd = current().horovod
-    return hvd.allreduce(value, op=hvd.Sum, name=name)
+    with names_for_all():
+        return hvd.allreduce(value, op=hvd.Sum, name=name)
+
+
+def names_for_all() -> Any:
+    """A name scope in which Horovod's ops have the same names on every worker.
+
+    Horovod finds the ops that belong together by their names, scope included,
+    and scopes such as an optimizer's may have been counted up on one worker.
+    """
+    return tf.name_scope("")
 
 
 def flush(*, wait_for_all: bool = False) -> None:

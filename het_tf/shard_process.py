@@ -59,18 +59,23 @@ def listen_address(address: str) -> str:
     return f"[::]:{port}" if host.startswith("[") else f"0.0.0.0:{port}"
 
 
-def exec_shard(cluster: Cluster) -> NoReturn:
-    """Becomes the shard of this ``ps`` task; serves until it is stopped."""
+def exec_shard(cluster: Cluster, max_message_bytes: int | None = None) -> NoReturn:
+    """Becomes the shard of this ``ps`` task; serves until it is stopped. The server's own limit without one."""
     if not cluster.is_shard:
         raise ShardError(f"this task is {cluster.task_type} {cluster.task_index}, not a ps: it does not serve")
     binary = server_binary()
     listen = listen_address(cluster.shards[cluster.task_index])
     if listen.startswith(("0.0.0.0:", "[::]:")):
         print(f"het-tf-shard: {listen} is open to the network, without encryption or authentication", file=sys.stderr)
-    place = ["--shard-index", str(cluster.task_index), "--shard-count", str(len(cluster.shards))]
+    options = ["--shard-index", str(cluster.task_index), "--shard-count", str(len(cluster.shards))]
+    options += _limit(max_message_bytes)
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execv(binary, [str(binary), "--listen", listen, *place])
+    os.execv(binary, [str(binary), "--listen", listen, *options])
+
+
+def _limit(max_message_bytes: int | None) -> list[str]:
+    return [] if max_message_bytes is None else ["--max-message-bytes", str(max_message_bytes)]
 
 
 class ShardProcess:
@@ -79,6 +84,7 @@ class ShardProcess:
     Args:
       listen: ``host:port`` (port 0: any free one) or ``unix:/path``.
       index, count: the shard's place; count 0: the first worker decides.
+      max_message_bytes: largest message; None: the server's own limit, 1 GiB.
       log: file that its output goes to; None: passed through to stderr, each
         line with the shard's number.
       environ: its environment (default: this process's).
@@ -94,12 +100,14 @@ class ShardProcess:
         *,
         index: int = 0,
         count: int = 0,
+        max_message_bytes: int | None = None,
         log: Path | None = None,
         environ: Mapping[str, str] | None = None,
         deadline_seconds: float = 30.0,
     ) -> None:
         place = ["--shard-index", str(index), "--shard-count", str(count)] if count else []
-        command = [str(server_binary()), "--die-with-parent", "--listen", listen, *place]
+        limit = _limit(max_message_bytes)
+        command = [str(server_binary()), "--die-with-parent", "--listen", listen, *place, *limit]
         self.index = index
         self.process = subprocess.Popen(
             command,

@@ -1,8 +1,10 @@
 """Table: this worker's end of one embedding table.
 
 One per table name and process; layers with one name share it. The handle is
-made at the first use, because only then the shards have to be there. Methods
-may be called eagerly or inside a tf.function, from any thread.
+made at the first use, because only then the shards have to be there. `lookup`,
+`update` and `flush` may be called eagerly or inside a tf.function, `rows` and
+`assign` too; `stats` eagerly only. Any thread may call; but a table gets its
+optimizer before it is trained, from one thread.
 """
 
 from __future__ import annotations

@@ -33,9 +33,12 @@ def show(result: dict[str, Any]) -> None:
     table.add_row("examples per second", f"{result['examples_per_second']:,.0f}")
     table.add_row("AUC on held-out rows", f"{result['auc']:.4f}")
     table.add_row("cache hit rate", f"{result['hit_rate']:.1%}")
-    table.add_row("bytes on the wire", f"{on_wire / 1e6:,.1f} MB")
+    if result["shards"]:
+        table.add_row("bytes on the wire", f"{on_wire / 1e6:,.1f} MB")
+    else:
+        table.add_row("bytes on the wire", "none: the shard is inside the worker")
     table.add_row("the same steps without a cache", f"{without / 1e6:,.1f} MB, at least (computed)")
-    if without:
+    if without and result["shards"]:
         table.add_row("saved", f"{1 - on_wire / without:.1%}")
     Console().print(table)
 

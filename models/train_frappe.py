@@ -66,7 +66,16 @@ def run(system: str, rows: frappe.Rows, seed: int, batch: int, epochs: int, lear
     begin = time.monotonic()
     model.fit(batches(train, batch, epochs, seed), shuffle=False, verbose=0)
     seconds = time.monotonic() - begin
-    result: dict = {"system": system, "workers": het.size(), "seed": seed, "seconds": round(seconds, 1)}
+    result: dict = {
+        "system": system,
+        "workers": het.size(),
+        "seed": seed,
+        "batch": batch,
+        "epochs": epochs,
+        "learning_rate": learning_rate,
+        "share": share,
+        "seconds": round(seconds, 1),
+    }
     if het.rank() == 0:
         auc = keras.metrics.AUC(num_thresholds=10_000)
         auc.update_state(test.label, model.predict({"ids": test.ids}, batch_size=8192, verbose=0))

@@ -21,8 +21,6 @@ import typer
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that `models` is found from anywhere
 
 import het_tf as het
-from het_tf import runtime
-from het_tf.callbacks import Snapshot
 from models.data import criteo, synthetic_criteo
 from models.wdl import wide_and_deep
 
@@ -43,6 +41,16 @@ class Stopwatch(keras.callbacks.Callback):
         else:
             self.steps += 1
             self.seconds = now - self._begin
+
+
+class Progress(keras.callbacks.ProgbarLogger):
+    """Keras's progress bar. Where it cannot be redrawn (a file, horovodrun's output) a refresh is a line: few."""
+
+    LINES = 20
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        if sys.stdout.isatty() or (batch + 1) % -(-self.target // self.LINES) == 0:
+            super().on_train_batch_end(batch, logs)
 
 
 def rows(data: str | None, batch: int, steps: int, seed: int) -> tuple[tf.data.Dataset, tf.data.Dataset, str]:
@@ -66,6 +74,15 @@ def bytes_without_cache(counters: dict[str, int], dimension: int) -> int:
     """
     row = 8 + 1 + 4 * dimension
     return counters["unique_ids"] * row + counters["updated_rows"] * row
+
+
+def gathered(mine: dict[str, Any]) -> list[dict[str, Any]]:
+    """What every worker has, in the order of their ranks."""
+    if het.size() == 1:
+        return [mine]
+    import horovod.tensorflow as hvd  # one worker does without
+
+    return hvd.allgather_object(mine, name="report")
 
 
 def main(
@@ -97,10 +114,12 @@ def main(
 
     first = het.rank() == 0
     watch = Stopwatch()
-    callbacks = [het.callbacks.MetricAverage(), het.callbacks.CacheStats(), watch]
+    callbacks: list[keras.callbacks.Callback] = [het.callbacks.MetricAverage(), het.callbacks.CacheStats(), watch]
+    if first:
+        callbacks.append(Progress())
     model.fit(train, shuffle=False, verbose=int(first), callbacks=callbacks)
 
-    counted = Snapshot.take()
+    counted = het.callbacks.Snapshot.take()
     traffic = sum(sum(counted.traffic[way].values()) for way in ("sent", "received"))
     mine = {
         "rate": watch.steps * batch / watch.seconds,
@@ -109,8 +128,7 @@ def main(
         "hits": counted.counters["hits"],
         "unique_ids": counted.counters["unique_ids"],
     }
-    hvd = runtime.current().horovod
-    everyone = hvd.allgather_object(mine, name="het_tf.report") if hvd is not None else [mine]
+    everyone = gathered(mine)
     if first:
         auc = model.evaluate(held_out, verbose=0, return_dict=True)["auc"]
         result = {
@@ -120,7 +138,7 @@ def main(
             "bytes_on_wire": sum(worker["bytes"] for worker in everyone),
             "bytes_without_cache": sum(worker["bytes_without_cache"] for worker in everyone),
             "workers": het.size(),
-            "shards": len(runtime.current().settings.shards),
+            "shards": len(het.shards()),
             "data": source,
             "steps": steps,
             "batch": batch,

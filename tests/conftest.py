@@ -12,16 +12,16 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+from processes import JOB_VARIABLES
 
-_JOB_VARIABLES = ("HOROVOD_", "HET_TF_SHARDS", "OMPI_COMM_WORLD_", "PMI_", "TF_CONFIG")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
 @pytest.fixture(autouse=True)
 def fresh_runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No job in the environment; a test's runtime and tables end with it."""
     for name in list(os.environ):
-        if name.startswith(_JOB_VARIABLES):
+        if name.startswith(JOB_VARIABLES):
             monkeypatch.delenv(name)
     yield
     _shut_down()

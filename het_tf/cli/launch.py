@@ -27,6 +27,9 @@ def launch(
     grace: Annotated[
         float, typer.Option(min=0, help="Seconds that the workers get to notice that a shard has died.")
     ] = 60.0,
+    max_message_bytes: Annotated[
+        int | None, typer.Option(min=1, help="Largest message of the shards; default 1 GiB.")
+    ] = None,
 ) -> None:
     """Run SCRIPT on local workers and shards; all of them end together.
 
@@ -34,7 +37,13 @@ def launch(
     """
     try:
         code = launcher.launch(
-            script, arguments or (), workers=workers, shards=shards, log_dir=log_dir, grace_seconds=grace
+            script,
+            arguments or (),
+            workers=workers,
+            shards=shards,
+            log_dir=log_dir,
+            grace_seconds=grace,
+            max_message_bytes=max_message_bytes,
         )
     except launcher.LaunchError as error:
         fail(error, code=2)

@@ -1,8 +1,8 @@
 """het-tf: the entry point. One module of this package per command.
 
-Nothing here imports TensorFlow: the commands start at once, and work where it
-is not installed. Bad input ends with one line that says what to do, and 2;
-what fails later ends with 1.
+Nothing here imports TensorFlow, so that the commands start at once; that a
+supported one is installed is checked all the same, when het_tf is imported. Bad
+input ends with one line that says what to do, and 2; what fails later with 1.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the cluster's tests share: a clean environment, free ports, jobs in flight."""
+"""Jobs in flight: `het-tf launch` with workers that report to the test."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import contextlib
 import os
 import selectors
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,26 +13,9 @@ from pathlib import Path
 
 import psutil
 
-ROOT = Path(__file__).resolve().parents[2]
+from processes import clean_environment
+
 PATIENCE_SECONDS = 60.0
-
-
-def clean_environment(**more: str) -> dict[str, str]:
-    """This process's environment without what describes a job, and with the package on the path."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("HOROVOD_", "HET_TF_")) and k != "TF_CONFIG"}
-    return kept | {"PYTHONPATH": str(ROOT)} | more
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports of the loopback interface that nobody listens on."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
 
 
 class Job:

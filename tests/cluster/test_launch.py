@@ -7,10 +7,10 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-from cluster_jobs import clean_environment
 from het_tf import launch as launcher
 from het_tf import shard_process
 from het_tf.cli.main import app
+from processes import clean_environment
 
 PATIENCE_SECONDS = 60
 
@@ -86,6 +86,18 @@ def test_what_cannot_be_started_is_refused_and_nothing_runs(tmp_path, options, m
     assert result.returncode == 2 and said in result.stderr and "ran" not in result.stdout
 
 
+def test_shards_are_told_the_largest_message(tmp_path):
+    body = (
+        "import grpc, os\nfrom het_tf.administration import ShardClient, message\n"
+        "with ShardClient(os.environ['HET_TF_SHARDS']) as shard:\n"
+        "    try:\n"
+        "        shard.call('Assign', message('AssignRequest')(table=1, ids=[1], rows=bytes(5000)))\n"
+        "    except grpc.RpcError as error:\n        print(error.code().name)\n"
+    )
+    assert run(tmp_path, body, "--max-message-bytes", "1000").stdout == "RESOURCE_EXHAUSTED\n"
+    assert run(tmp_path, body).stdout == "NOT_FOUND\n"
+
+
 def test_a_missing_script_is_named(tmp_path):
     result = CliRunner().invoke(app, ["launch", str(tmp_path / "none.py")])
     assert result.exit_code == 2 and "there is no script" in result.stderr and "none.py" in result.stderr
@@ -94,8 +106,8 @@ def test_a_missing_script_is_named(tmp_path):
 def test_without_horovod_two_workers_are_refused(tmp_path, monkeypatch):
     script = tmp_path / "script.py"
     script.write_text("")
-    monkeypatch.setattr(launcher.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(launcher.LaunchError, match=r"pip install het_tf\[horovod\]"):
+    monkeypatch.setattr(launcher.horovod_installation, "missing", lambda: "Horovod is not installed")
+    with pytest.raises(launcher.LaunchError, match=r"Horovod is not installed: .*tools/setup/horovod_wheel\.sh"):
         launcher.launch(script, workers=2)
 
 

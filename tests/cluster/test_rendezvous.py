@@ -9,10 +9,10 @@ import threading
 
 import pytest
 
-from cluster_jobs import clean_environment, free_ports
-from het_tf import horovod_rendezvous
+from het_tf import horovod_installation
 from het_tf.cluster import Cluster, ClusterError
 from het_tf.horovod_rendezvous import RendezvousError, configure, environment_of, slots
+from processes import clean_environment, free_ports
 
 FAR = tuple(f"{host}:4700" for host in ("a", "b", "a", "c", "b", "a"))
 
@@ -47,11 +47,33 @@ def test_loopback_workers_stay_on_the_loopback_interface():
     )
 
 
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        (None, "not installed"),
+        (["__init__.py", "tensorflow/__init__.py"], "without its TensorFlow extension"),
+        (["__init__.py", "tensorflow/__init__.py", "tensorflow/mpi_lib.so"], None),
+    ],
+)
+def test_a_horovod_without_its_tensorflow_extension_is_none(tmp_path, monkeypatch, files, said):
+    for name in files or ():
+        file = tmp_path / "horovod" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    for name in [name for name in sys.modules if name.split(".")[0] == "horovod"]:
+        monkeypatch.delitem(sys.modules, name)
+    found = horovod_installation.missing()
+    assert found is None if said is None else said in found
+
+
 @pytest.mark.parametrize("one", [cluster(["127.0.0.1:4701"]), Cluster(), Cluster(("s:1",), ("w:1", "v:1"), "ps")])
 def test_nothing_is_done_for_one_worker_or_a_shard(one):
     environ = {}
+    ours = dict(os.environ)
     configure(one, environ)
     assert environ == {}
+    assert dict(os.environ) == ours
 
 
 @pytest.mark.parametrize("name", ["HOROVOD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE"])
@@ -63,9 +85,9 @@ def test_what_a_launcher_prepared_stays_when_the_sizes_agree(name):
         configure(cluster(["far:1", "further:1", "furthest:1"]), environ)
 
 
-def test_without_horovod_the_extra_is_named(monkeypatch):
-    monkeypatch.setattr(horovod_rendezvous.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(RendezvousError, match=r"pip install het_tf\[horovod\]"):
+def test_without_horovod_the_way_to_build_it_is_named(monkeypatch):
+    monkeypatch.setattr(horovod_installation, "missing", lambda: "Horovod is not installed")
+    with pytest.raises(RendezvousError, match=r"Horovod is not installed: .*tools/setup/horovod_wheel\.sh"):
         configure(cluster(["127.0.0.1:4701", "127.0.0.1:4702"]), {})
 
 
@@ -119,7 +141,9 @@ def meet(*members):
 
 def test_all_ranks_meet_before_horovod_starts():
     workers = loopback(3)
+    ours = dict(os.environ)
     results = meet(*(cluster(workers, rank) for rank in range(3)))
+    assert dict(os.environ) == ours
     assert [found["HOROVOD_RANK"] for found in results] == ["0", "1", "2"]
     assert all(found["HOROVOD_SIZE"] == found["HOROVOD_LOCAL_SIZE"] == "3" for found in results)
 
@@ -172,7 +196,3 @@ def test_two_processes_with_tf_config_alone_allreduce():
             process.kill()
     assert [process.returncode for process in processes] == [0, 0], outputs
     assert all("sum 11.0" in output for output in outputs), outputs
-
-
-def test_this_process_was_left_alone():
-    assert "HOROVOD_RANK" not in os.environ

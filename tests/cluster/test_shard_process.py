@@ -6,14 +6,15 @@ import selectors
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from cluster_jobs import clean_environment, free_ports
 from het_tf import shard_process
 from het_tf.administration import ShardClient, ShardUnreachable, message
 from het_tf.cluster import Cluster
 from het_tf.shard_process import ShardError, ShardProcess, exec_shard, listen_address, server_binary
+from processes import clean_environment, free_ports
 
 
 def test_starts_on_a_free_port_and_ends_gracefully(tmp_path):
@@ -114,7 +115,7 @@ def test_a_ps_task_becomes_the_server_of_its_address():
     config = f'{{"cluster": {{"ps": ["127.0.0.1:{port}"], "worker": ["w:1"]}}, "task": {{"type": "ps", "index": 0}}}}'
     body = (
         "import het_tf.cluster, het_tf.shard_process\nprint('before', end='\\n')\n"
-        "het_tf.shard_process.exec_shard(het_tf.cluster.from_environment())"
+        "het_tf.shard_process.exec_shard(het_tf.cluster.from_environment(), 54321)"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", body], env=clean_environment(TF_CONFIG=config), stdout=subprocess.PIPE, text=True
@@ -123,6 +124,7 @@ def test_a_ps_task_becomes_the_server_of_its_address():
         assert process.stdout.readline() == "before\n"
         assert f"listening on 127.0.0.1:{port} " in process.stdout.readline()
         assert os.readlink(f"/proc/{process.pid}/exe") == str(server_binary())
+        assert b"--max-message-bytes\x0054321" in Path(f"/proc/{process.pid}/cmdline").read_bytes()
         process.terminate()
         assert process.wait(30) == 0
     finally:

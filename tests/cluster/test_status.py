@@ -5,11 +5,11 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from cluster_jobs import free_ports
 from het_tf.administration import ShardClient, message
 from het_tf.cli.main import app
 from het_tf.cli.status import report
 from het_tf.version import VERSION
+from processes import free_ports
 
 
 def run(*arguments, env=None):

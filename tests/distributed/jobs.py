@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -13,13 +12,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
+from processes import clean_environment, free_ports
+
 PATIENCE_SECONDS = 180
-
-
-def environment(**more: str) -> dict[str, str]:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("HOROVOD_", "HET_TF_")) and k != "TF_CONFIG"}
-    return kept | {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "2"} | more
 
 
 def launch(script: Path, *arguments: str, workers: int, shards: int) -> str:
@@ -27,7 +22,7 @@ def launch(script: Path, *arguments: str, workers: int, shards: int) -> str:
     command = [sys.executable, "-m", "het_tf.cli.main", "launch", "--workers", str(workers), "--shards", str(shards)]
     done = subprocess.run(
         [*command, str(script), *arguments],
-        env=environment(),
+        env=clean_environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -39,12 +34,7 @@ def launch(script: Path, *arguments: str, workers: int, shards: int) -> str:
 
 def cluster(ps: int, worker: int, *, chief: bool = True) -> dict[str, list[str]]:
     """A cluster of TF_CONFIG on free loopback ports; a chief in place of the first worker."""
-    sockets = [socket.socket() for _ in range(ps + worker)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    addresses = [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
-    for each in sockets:
-        each.close()
+    addresses = [f"127.0.0.1:{port}" for port in free_ports(ps + worker)]
     workers = addresses[ps:]
     jobs = {"ps": addresses[:ps], "chief": workers[:1], "worker": workers[1:]} if chief else {
         "ps": addresses[:ps],
@@ -66,7 +56,7 @@ def tasks(
                 log = stack.enter_context(open(log_of(folder, kind, index), "wb"))
                 process = subprocess.Popen(
                     [sys.executable, str(script), *arguments],
-                    env=environment(TF_CONFIG=json.dumps(config)),
+                    env=clean_environment(TF_CONFIG=json.dumps(config)),
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,

@@ -63,11 +63,11 @@ def state(model: Any, layer: Any) -> dict[str, Any]:
     return {"dense": dense, "rows": layer.rows(np.arange(IDS)).numpy().tolist()}
 
 
-def fit(table: str, optimizer: Any, **how: Any) -> dict[str, Any]:
+def fit(table: str, optimizer: Any, *, steps_per_execution: int = 1, **how: Any) -> dict[str, Any]:
     import het_tf as het
 
     model, layer = build(table, **how)
-    model.compile(optimizer, "mse")
+    model.compile(optimizer, "mse", steps_per_execution=steps_per_execution)
     ids, target = rows_of_this_worker()
     model.fit(ids, target, batch_size=BATCH // het.size(), shuffle=False, verbose=0)
     return state(model, layer)
@@ -112,6 +112,46 @@ def clipvalue() -> dict[str, Any]:
 def only_embeddings() -> dict[str, Any]:
     """Nothing dense is trained: no AllReduce keeps the workers in step."""
     return fit("only_embeddings", sgd(), trainable_tower=False)
+
+
+@scenario
+def several_steps_per_execution() -> dict[str, Any]:
+    """Keras's own loop and branches around the steps; 12 steps are no multiple of 5."""
+    return fit("several_steps_per_execution", sgd(), steps_per_execution=5)
+
+
+@scenario
+def other_automatic_names() -> dict[str, Any]:
+    """Worker 1 has made layers and an optimizer before: Keras has counted on."""
+    import keras
+
+    import het_tf as het
+
+    if het.rank() == 1:
+        for _ in range(3):
+            keras.layers.Dense(1)
+        sgd()
+    return fit("other_automatic_names", sgd(global_clipnorm=0.05), seed=het.rank())
+
+
+@scenario
+def other_tables() -> dict[str, Any]:
+    """A table called by its layer's automatic name, which is another one on worker 1."""
+    import keras
+
+    import het_tf as het
+
+    if het.rank() == 1:
+        het.layers.Embedding(IDS, DIMENSION)
+    layer = het.layers.Embedding(IDS, DIMENSION)
+    ids = keras.Input((FIELDS,), dtype="int64")
+    model = keras.Model(ids, keras.layers.Dense(1)(keras.layers.Flatten()(layer(ids))))
+    model.compile(sgd(), "mse")
+    try:
+        model.fit(*rows_of_this_worker(), batch_size=BATCH // het.size(), verbose=0)
+    except Exception as error:
+        return {"error": f"{type(error).__name__}: {error}"}
+    return {"error": "none"}
 
 
 @scenario

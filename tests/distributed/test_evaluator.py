@@ -10,6 +10,7 @@ from pathlib import Path
 import jobs
 from het_tf.administration import ShardClient
 from het_tf.shard_process import ShardProcess
+from processes import clean_environment
 
 SCRIPT = Path(__file__).with_name("evaluator.py")
 
@@ -19,7 +20,7 @@ def run(task: str, shard: str, folder: Path) -> dict:
     config = {"cluster": cluster, "task": {"type": task, "index": 0}}
     done = subprocess.run(
         [sys.executable, str(SCRIPT), str(folder)],
-        env=jobs.environment(TF_CONFIG=json.dumps(config)),
+        env=clean_environment(TF_CONFIG=json.dumps(config)),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

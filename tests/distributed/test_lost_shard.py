@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 import jobs
+from processes import clean_environment
 
 SCRIPT = Path(__file__).with_name("endless.py")
 
@@ -47,7 +48,7 @@ def test_a_launched_job_ends_and_leaves_no_process(tmp_path):
     with log.open("wb") as sink:
         launcher = subprocess.Popen(
             [sys.executable, "-m", "het_tf.cli.main", "launch", "-n", "2", "-m", "2", str(SCRIPT), str(tmp_path), "10"],
-            env=jobs.environment(),
+            env=clean_environment(),
             stdout=sink,
             stderr=subprocess.STDOUT,
         )
@@ -59,8 +60,9 @@ def test_a_launched_job_ends_and_leaves_no_process(tmp_path):
         assert len(shards) == 2
         shards[1].kill()
         assert launcher.wait(jobs.PATIENCE_SECONDS) != 0
-        said = log.read_text(errors="replace")
-        assert "shard 1 (" in said
+        said = log.read_text(errors="replace").splitlines()
+        for rank in range(2):  # the launcher says so as well, on lines of its own
+            assert any(line.startswith(f"[{rank}]<") and "shard 1 (" in line for line in said), said
         _, alive = psutil.wait_procs(family, timeout=30)
         assert not alive
     finally:

@@ -19,10 +19,12 @@ IDENTICAL = (
     "global_clipnorm",
     "clipvalue",
     "only_embeddings",
+    "several_steps_per_execution",
+    "other_automatic_names",
     "different_starts",
     "custom_loop",
 )
-LIKE_ONE_WORKER = ("plain_fit", "cached_fit", "clipnorm", "global_clipnorm", "clipvalue", "only_embeddings")
+LIKE_ONE_WORKER = IDENTICAL[:7]
 
 
 @pytest.fixture(scope="module", params=["launch", "tf_config"])
@@ -62,6 +64,13 @@ def test_ranks_end_with_identical_dense_weights_and_rows(workers, name):
     first, second = (worker[name] for worker in workers)
     assert first["dense"] == second["dense"]
     assert first["rows"] == second["rows"]
+
+
+def test_automatic_table_names_that_differ_are_an_error_on_every_worker(workers):
+    errors = [worker["other_tables"]["error"] for worker in workers]
+    assert errors[0] == errors[1]
+    assert errors[0].startswith("ClusterError: the workers train different models")
+    assert "table 'embedding" in errors[0] and "on rank 1" in errors[0]
 
 
 def test_without_our_optimizer_ranks_drift_apart(workers):

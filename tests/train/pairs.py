@@ -46,10 +46,23 @@ def pair(
     return model(theirs), model(ours), theirs, ours
 
 
+class OneHot(keras.layers.Embedding):
+    """Keras's layer with a dense gradient: occurrences of an id are summed before the optimizer sees them."""
+
+    def call(self, inputs: Any) -> Any:
+        return keras.ops.matmul(keras.ops.one_hot(inputs, self.input_dim), self.embeddings)
+
+
 def all_rows(layer: Any) -> np.ndarray:
     if isinstance(layer, het.layers.Embedding):
         return layer.rows(np.arange(IDS)).numpy()
     return layer.get_weights()[0]
+
+
+def fit(model: keras.Model, optimizer: Any, steps: int = 2, *, compiled: dict | None = None, **how: Any) -> dict:
+    """The history of `steps` batches in their order; `compiled`: more for `compile`."""
+    model.compile(optimizer, "mse", **(compiled or {}))
+    return model.fit(*batches(steps), **{"batch_size": BATCH, "shuffle": False, "verbose": 0, **how}).history
 
 
 def fit_both(

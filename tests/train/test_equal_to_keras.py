@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import het_tf as het
-from pairs import BATCH, IDS, all_rows, assert_equal, batches, fit_both, model_of, pair
+from pairs import BATCH, IDS, OneHot, all_rows, assert_equal, batches, fit_both, model_of, pair
 
 STEPS = 200
 SGD, ADAGRAD = keras.optimizers.SGD, keras.optimizers.Adagrad
@@ -43,13 +43,6 @@ def test_adagrad_over_200_steps_with_distinct_ids(store_of, shards):
     optimizer = {"learning_rate": 0.05, "initial_accumulator_value": 0.3, "epsilon": 1e-5}
     fit_both(theirs, ours, lambda: ADAGRAD(**optimizer), STEPS, distinct=True)
     assert_equal(their_layer, our_layer, theirs, ours)
-
-
-class OneHot(keras.layers.Embedding):
-    """Keras's layer with a dense gradient: occurrences of an id are summed before the optimizer sees them."""
-
-    def call(self, inputs):
-        return keras.ops.matmul(keras.ops.one_hot(inputs, self.input_dim), self.embeddings)
 
 
 @pytest.mark.parametrize("shards", [0, 1, 2])

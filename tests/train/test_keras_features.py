@@ -80,14 +80,21 @@ def test_a_shared_layer_takes_one_step_for_both_uses():
 
 
 def test_two_layers_share_a_table_by_its_name():
-    first = het.layers.Embedding(IDS, DIMENSION, table="shared")
-    second = het.layers.Embedding(IDS, DIMENSION, table="shared")
-    left, right = keras.Input((FIELDS,), dtype="int64"), keras.Input((FIELDS,), dtype="int64")
-    model = keras.Model([left, right], keras.layers.Dense(1)(keras.layers.Flatten()(first(left) + second(right))))
-    model.compile(het.DistributedOptimizer(SGD(0.1)), "mse")
+    def two_inputs(first, second):
+        left, right = keras.Input((FIELDS,), dtype="int64"), keras.Input((FIELDS,), dtype="int64")
+        x = keras.layers.Flatten()(first(left) + second(right))
+        return keras.Model([left, right], keras.layers.Dense(1, kernel_initializer="ones")(x))
+
+    first, second = (het.layers.Embedding(IDS, DIMENSION, table="shared") for _ in range(2))
+    shared = keras.layers.Embedding(IDS, DIMENSION)
+    shared.build()
+    shared.set_weights([all_rows(first)])
+    theirs, ours = two_inputs(shared, shared), two_inputs(first, second)
     ids, target = batches(10)
-    model.fit([ids, ids], target, batch_size=BATCH, verbose=0)
-    np.testing.assert_array_equal(all_rows(first), all_rows(second))
+    for model, optimizer in ((theirs, SGD(0.1)), (ours, het.DistributedOptimizer(SGD(0.1)))):
+        model.compile(optimizer, "mse")
+        model.fit([ids, ids[::-1]], target, batch_size=BATCH, shuffle=False, verbose=0)
+    assert_equal(shared, second, theirs, ours)
     assert first.table.stats()["updates"] == 10
 
 
@@ -188,3 +195,24 @@ def test_validation_evaluate_and_predict():
     np.testing.assert_allclose(second["val_loss"], first["val_loss"], rtol=1e-5)
     np.testing.assert_allclose(ours.predict(ids, verbose=0), theirs.predict(ids, verbose=0), atol=1e-5)
     np.testing.assert_allclose(ours.evaluate(ids, target, verbose=0), theirs.evaluate(ids, target, verbose=0), 1e-5)
+
+
+@pytest.mark.parametrize("clip", [{"clipnorm": 0.05}, {"global_clipnorm": 0.05}, {"clipvalue": 0.002}])
+def test_clipping_beside_an_embedding_of_keras_with_duplicates(clip):
+    def model(embedding):
+        ids = keras.Input((FIELDS,), dtype="int64")
+        beside = keras.layers.Embedding(IDS, DIMENSION, keras.initializers.RandomUniform(seed=8))(ids)
+        x = keras.layers.Flatten()(embedding(ids) + beside)
+        return keras.Model(ids, keras.layers.Dense(1, kernel_initializer=keras.initializers.GlorotUniform(seed=5))(x))
+
+    theirs, ours, their_layer, our_layer = pair(model)
+    fit_both(theirs, ours, lambda: SGD(0.1, **clip))
+    assert_equal(their_layer, our_layer, theirs, ours)
+
+
+@pytest.mark.parametrize("clip", [{}, {"clipnorm": 0.05}, {"global_clipnorm": 0.05}, {"clipvalue": 0.002}])
+def test_a_gradient_made_dense_on_the_way_is_refused(clip):
+    model = model_of(het.layers.Embedding(IDS, DIMENSION, table="dense"))
+    optimizer = het.DistributedOptimizer(SGD(0.1, **clip))
+    with pytest.raises(TypeError, match=r"table 'dense' is .*expected tf\.IndexedSlices"):
+        optimizer.apply([tf.zeros(v.shape) for v in model.trainable_variables], model.trainable_variables)

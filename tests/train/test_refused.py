@@ -11,15 +11,9 @@ import tensorflow as tf
 
 import het_tf as het
 from het_tf.cluster import ClusterError
-from het_tf.shard_process import ShardProcess
 from pairs import BATCH, DIMENSION, FIELDS, IDS, all_rows, batches, model_of
 
 SGD = keras.optimizers.SGD
-
-
-def fit(model: keras.Model, optimizer: object) -> None:
-    model.compile(optimizer, "mse")
-    model.fit(*batches(2), batch_size=BATCH, verbose=0)
 
 
 @pytest.mark.parametrize(
@@ -82,16 +76,6 @@ def test_one_table_of_two_dimensions():
         het.layers.Embedding(10, 8, table="one").build()
 
 
-def test_one_table_of_two_dimensions_on_a_shard_by_two_workers():
-    with ShardProcess() as shard:
-        het.init([shard.address])
-        het.layers.Embedding(10, 4, table="one").rows([1])
-        het.shutdown()
-        het.init([shard.address])
-        with pytest.raises(tf.errors.InvalidArgumentError, match=r"'one' exists with dimension 4, asked for 8"):
-            het.layers.Embedding(10, 8, table="one").rows([1])
-
-
 @pytest.mark.parametrize("ids", [np.array([[1.0]]), tf.constant([[2.5]])])
 def test_float_ids(ids):
     with pytest.raises(TypeError, match="expected int32 or int64"):
@@ -117,25 +101,6 @@ def test_ids_outside_of_the_vocabulary_are_named_and_nothing_is_applied():
 @pytest.mark.parametrize(
     ("optimizer", "words"),
     [
-        (lambda: keras.optimizers.Adam(), ["Adam", "SGD", "Adagrad", "optimizer="]),
-        (lambda: SGD(0.1, momentum=0.9), ["momentum=0.9"]),
-        (lambda: SGD(0.1, weight_decay=0.01), ["weight_decay=0.01"]),
-        (lambda: SGD(0.1, use_ema=True), ["use_ema=True"]),
-    ],
-)
-def test_an_optimizer_that_tables_do_not_have_is_refused_at_the_first_step(optimizer, words):
-    model = model_of(layer := het.layers.Embedding(IDS, DIMENSION, table="refused"))
-    before = all_rows(layer)
-    with pytest.raises(ValueError) as raised:
-        fit(model, het.DistributedOptimizer(optimizer()))
-    for word in words:
-        assert word in str(raised.value)
-    np.testing.assert_array_equal(all_rows(layer), before)
-
-
-@pytest.mark.parametrize(
-    ("optimizer", "words"),
-    [
         (lambda: SGD(0.1, gradient_accumulation_steps=2), "gradient_accumulation_steps"),
         (lambda: SGD(0.1, loss_scale_factor=8.0), "loss_scale_factor"),
         (lambda: keras.optimizers.LossScaleOptimizer(SGD(0.1)), "LossScaleOptimizer"),
@@ -153,21 +118,6 @@ def test_an_optimizer_in_use():
         het.DistributedOptimizer(optimizer)
 
 
-def test_keras_own_optimizer_says_what_is_missing():
-    model = model_of(layer := het.layers.Embedding(IDS, DIMENSION, table="plain"))
-    before = all_rows(layer)
-    with pytest.raises(RuntimeError, match=r"het_tf\.DistributedOptimizer"):
-        fit(model, SGD(0.1))
-    np.testing.assert_array_equal(all_rows(layer), before)
-
-
-def test_a_gradient_made_dense_on_the_way():
-    model = model_of(het.layers.Embedding(IDS, DIMENSION, table="dense"))
-    optimizer = het.DistributedOptimizer(SGD(0.1))
-    with pytest.raises(TypeError, match="IndexedSlices"):
-        optimizer.apply([tf.zeros(v.shape) for v in model.trainable_variables], model.trainable_variables)
-
-
 def test_a_non_finite_gradient_is_rejected_on_request():
     model = model_of(layer := het.layers.Embedding(IDS, DIMENSION, table="finite", reject_non_finite=True))
     before = all_rows(layer)
@@ -177,27 +127,6 @@ def test_a_non_finite_gradient_is_rejected_on_request():
     with pytest.raises(tf.errors.InvalidArgumentError, match="nothing was applied"):
         model.fit(ids, target, batch_size=BATCH, verbose=0)
     np.testing.assert_array_equal(all_rows(layer), before)
-
-
-def test_saving_and_loading(tmp_path):
-    model = model_of(het.layers.Embedding(IDS, DIMENSION, table="saved"))
-    fit(model, het.DistributedOptimizer(SGD(0.1)))
-    for save in (
-        lambda: model.save(tmp_path / "model.keras"),
-        lambda: model.save_weights(tmp_path / "model.weights.h5"),
-        lambda: model.export(tmp_path / "exported"),
-        lambda: tf.train.Checkpoint(model=model).save(str(tmp_path / "checkpoint")),
-    ):
-        with pytest.raises(NotImplementedError, match=r"cannot be saved or loaded: its rows are in the shards"):
-            save()
-
-
-def test_an_unreachable_shard_is_named():
-    with ShardProcess() as shard:
-        address = shard.address
-    het.init([address], connect_timeout=0.5)
-    with pytest.raises(tf.errors.OpError, match=address):
-        het.layers.Embedding(10, 4, table="lost").rows([1])
 
 
 @pytest.mark.parametrize(

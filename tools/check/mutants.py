@@ -31,6 +31,23 @@ class Mutant:
 
 MUTANTS = (
     Mutant(
+        "tick-by-two",
+        "a clock ticks once per id and commit",
+        "consistency/staleness.h",
+        "clocks->current = SaturatingAdd(clocks->current, 1);",
+        "clocks->current = SaturatingAdd(clocks->current, 2);",
+        ((CACHE, "*DuplicatesReadOneRowAndCommitOnce"),),
+    ),
+    Mutant(
+        "reads-create-rows",
+        "a row exists from its first push",
+        "shard/table.cc",
+        "  Row* row = Find(stripe, hash, id);\n  if (row == nullptr) {\n    initializer_",
+        "  Row* row = const_cast<Table*>(this)->FindOrCreate(const_cast<Stripe&>(stripe), hash, id);\n"
+        "  if (row == nullptr) {\n    initializer_",
+        ((CONTRACT, "*UnknownRowsReadInitialValuesAndAreNotCreated*"),),
+    ),
+    Mutant(
         "write-staleness-plus-one",
         "1, 5",
         "consistency/staleness.h",
