@@ -61,13 +61,13 @@ def test_rows_of_a_file_and_no_wire(tmp_path):
     assert "the shard is inside the worker" in said and "saved" not in said
 
 
-@pytest.mark.parametrize("name", REAL)
-def test_real_rows(name):
+@pytest.mark.parametrize(("name", "workers"), zip(REAL, (2, 1, 1), strict=True))
+def test_real_rows(name, workers):
     folder = os.environ.get("HET_TF_DATA")
     if not folder:
         pytest.skip("HET_TF_DATA does not name a data folder")
-    _, result = demo(f"--data={Path(folder) / name}")
-    check(result, f"real rows of {name}")
+    _, result = demo(f"--data={Path(folder) / name}", f"--workers={workers}")
+    check(result, f"real rows of {name}", workers=workers)
 
 
 def test_the_papers_size_at_dimension_128():

@@ -14,6 +14,7 @@ EXPLICIT = "cache/explicit_state_test"
 EQUIVALENCE = "cache/equivalence_test"
 CACHE = "cache/embedding_cache_test"
 CONTRACT = "shard/shard_contract_test"
+CLOCKS = "consistency/staleness_test"
 STORES = "store/stores_contract_test"
 
 
@@ -36,7 +37,7 @@ MUTANTS = (
         "consistency/staleness.h",
         "clocks->current = SaturatingAdd(clocks->current, 1);",
         "clocks->current = SaturatingAdd(clocks->current, 2);",
-        ((CACHE, "*DuplicatesReadOneRowAndCommitOnce"),),
+        ((CLOCKS, "*ATickMovesTheCurrentClockAlone"), (INVARIANTS, "*ClocksAndRepliesAreWhatTheContractSays")),
     ),
     Mutant(
         "reads-create-rows",
