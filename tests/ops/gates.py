@@ -65,10 +65,11 @@ class Gate:
         return forward
 
     def _held(self, request: bytes, context: grpc.ServicerContext) -> bytes:
-        fetches = any(table.fetch_ids for table in message("ExchangeRequest").FromString(request).tables)
+        # Lookups of different tables may share an exchange.
+        fetches = sum(bool(table.fetch_ids) for table in message("ExchangeRequest").FromString(request).tables)
         if fetches:
             with self._changed:
-                self._inside += 1
+                self._inside += fetches
                 self.most_at_once = max(self.most_at_once, self._inside)
                 self._changed.notify_all()
                 if not self._changed.wait_for(lambda: self.most_at_once >= self._wanted, PATIENCE_SECONDS):
@@ -79,4 +80,4 @@ class Gate:
         finally:
             if fetches:
                 with self._changed:
-                    self._inside -= 1
+                    self._inside -= fetches

@@ -173,3 +173,45 @@ def test_the_same_name_is_the_same_table_and_gets_its_optimizer_later(opened):
     ops.update(early, tf.constant([1]), tf.ones([1, 3]), tf.constant(0.25), 1.0)
     for handle in (early, late, again):
         assert rows_of(handle, [1]).tolist() == [[0.25] * 3]
+
+
+def test_many_tables_in_one_lookup_and_one_update(opened, run, start_shards):
+    (address,) = start_shards(1)
+    store = opened.store([address])
+    tables = [opened.table(store, dimension=d, capacity=10, staleness=2) for d in (1, 2, 3)]
+    before = ops.store_traffic(store)["exchanges"]
+
+    def step(*handles):
+        # The first and the last tensor of ids are of one table: id 5 is in both.
+        ids = [tf.constant([[5, 6]], tf.int64), tf.constant(7, tf.int64), tf.constant([5], tf.int64)]
+        ids.append(tf.constant([], tf.int64))
+        return ops.lookup_many(handles, ids, [2, 0, 2, 1], [1, 2, 3], "training")
+
+    rows = run(step, *tables)
+    assert [row.shape for row in rows] == [(1, 2, 3), (1,), (1, 3), (0, 2)]
+    for row in rows:
+        np.testing.assert_array_equal(row, np.full(row.shape, 0.5, np.float32))
+    assert ops.store_traffic(store)["exchanges"] - before == 1
+    assert ops.cache_stats(tables[2])["unique_ids"] == 2
+
+    def update(*handles):
+        ids = [tf.constant([7], tf.int64), tf.constant([], tf.int64), tf.constant([5, 6, 5], tf.int64)]
+        gradients = [tf.ones([1, 1]), tf.ones([0, 2]), tf.ones([3, 3])]
+        ops.update_many(handles, ids, gradients, [tf.constant(r) for r in (1.0, 2.0, 0.5)], 1.0)
+
+    run(update, *tables)
+    np.testing.assert_array_equal(rows_of(tables[0], [7], 1), [[-0.5]])
+    np.testing.assert_array_equal(rows_of(tables[2], [5, 6]), [[-0.5] * 3, [0.0] * 3])
+
+
+def test_what_many_tables_do_not_allow(opened):
+    one, other, elsewhere = opened.table(), opened.table(), opened.table(opened.store())
+    ids = tf.constant([1], tf.int64)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="is given twice: concatenate its ids"):
+        ops.lookup_many([one, one], [ids, ids], [0, 1], [3, 3], "fresh")
+    with pytest.raises(tf.errors.InvalidArgumentError, match="has dimension 3, the lookup asks for 2"):
+        ops.lookup_many([one, other], [ids, ids], [0, 1], [3, 2], "fresh")
+    with pytest.raises(tf.errors.InvalidArgumentError, match="is in another store than table"):
+        ops.lookup_many([one, elsewhere], [ids, ids], [0, 1], [3, 3], "fresh")
+    with pytest.raises((tf.errors.InvalidArgumentError, ValueError), match="table_of is 2 at 1, expected 0 to 1"):
+        tf.function(lambda: ops.lookup_many([one, other], [ids, ids], [0, 2], [3, 3], "fresh"))()

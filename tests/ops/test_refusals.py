@@ -23,10 +23,10 @@ def update(table, ids, gradients, learning_rate=1.0, scale=1.0):
         ([1, 2], np.ones([3, 3]), {}, r"gradients \[3,3\]|2 and 3"),
         ([[1, 2]], np.ones([2, 3]), {}, r"ids \[1,2\]|rank 1"),
         ([1, 2], np.ones([2, 3, 1]), {}, r"gradients \[2,3,1\]|rank 2"),
-        ([1, 2], np.ones([2, 3]), {"learning_rate": np.nan}, "learning rate and scale are finite"),
-        ([1, 2], np.ones([2, 3]), {"learning_rate": np.inf}, "learning rate and scale are finite"),
-        ([1, 2], np.ones([2, 3]), {"scale": np.nan}, "learning rate and scale are finite"),
-        ([1, 2], np.ones([2, 3]), {"learning_rate": [1.0]}, "finite scalars|rank 0"),
+        ([1, 2], np.ones([2, 3]), {"learning_rate": np.nan}, "a finite scalar"),
+        ([1, 2], np.ones([2, 3]), {"learning_rate": np.inf}, "a finite scalar"),
+        ([1, 2], np.ones([2, 3]), {"scale": np.nan}, "a finite scalar"),
+        ([1, 2], np.ones([2, 3]), {"learning_rate": [1.0]}, "finite scalar|rank 0"),
     ],
 )
 def test_a_refused_update_changes_nothing_and_training_goes_on(opened, capacity, ids, gradients, options, message):
