@@ -37,6 +37,7 @@ struct EntryState {
   bool evictable = false;  // in the eviction policy
   bool transient = false;  // goes as soon as nobody uses it
   bool due = false;        // in the list of rows to push next
+  bool outdated = false;   // to be fetched before it is read again
 };
 
 class Entries {

@@ -37,7 +37,7 @@ bool Lookup::Classify(CacheCore& core) {
   if (waiting) return false;
 
   const bool cached = core.options().capacity > 0;
-  auto flight = std::make_shared<Flight>();
+  Flights flights;
   CacheStats uncounted;
   CacheStats& counts = fresh ? uncounted : core.counts;
   ++counts.lookups;
@@ -45,11 +45,12 @@ bool Lookup::Classify(CacheCore& core) {
   counts.unique_ids += static_cast<std::int64_t>(unique_.ids().size());
   entries_.reserve(unique_.ids().size());
   for (const RowId id : unique_.ids()) {
+    Flight* const flight = core.Room(&flights);
     Entries::Entry entry = core.Pin(id);
     if (entry == Entries::kNone) {
       entry = core.PinNew(id);
       core.state(entry).transient = fresh;
-      core.Fetch(entry, flight.get());
+      core.Fetch(entry, flight);
       ++counts.misses;
     } else if (core.Join(entry, shared_from_this())) {
       core.state(entry).transient = false;
@@ -57,27 +58,23 @@ bool Lookup::Classify(CacheCore& core) {
     } else {
       if (!fresh) core.state(entry).transient = false;
       if (fresh || !cached) {
-        core.Fetch(entry, flight.get());
+        core.Fetch(entry, flight);
         ++counts.misses;
+      } else if (core.MustFetch(entry)) {
+        if (core.state(entry).pending_commits > 0) core.Push(entry, flight);
+        core.Fetch(entry, flight);
+        ++counts.invalid;
       } else if (core.NeverValidated()) {
         core.CountHit(entry);
-      } else if (core.WriteStalenessUsedUp(entry)) {
-        if (core.state(entry).pending_commits > 0) {
-          core.Push(entry, flight.get());
-        }
-        core.Fetch(entry, flight.get());
-        ++counts.invalid;
       } else {
-        core.Validate(entry, flight.get());
+        core.Validate(entry, flight);
       }
     }
     entries_.push_back(entry);
   }
   if (mode_ == ReadMode::kTraining) core.Open(entries_);
-  if (!flight->fetch_ids.empty() || !flight->validate_ids.empty()) {
-    core.PushDue(flight.get());
-  }
-  core.Send(std::move(flight), shared_from_this());
+  if (!flights.empty() && flights.front()->empty()) flights.clear();  // all hits
+  core.SendWithDue(std::move(flights), shared_from_this());
   return true;
 }
 

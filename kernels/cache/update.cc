@@ -41,22 +41,23 @@ bool Update::Advance(CacheCore& core) {
 
 void Update::Commit(CacheCore& core) {
   core.BeginCommit();
-  auto flight = std::make_shared<Flight>();
+  Flights flights;
   entries_.reserve(unique_.ids().size());
   for (std::size_t u = 0; u < unique_.ids().size(); ++u) {
     const RowId id = unique_.ids()[u];
     Entries::Entry entry = core.Pin(id);
     if (entry == Entries::kNone) {
       entry = core.PinNew(id);
-      core.Fetch(entry, flight.get());
+      core.Fetch(entry, core.Room(&flights));
     }
     core.state(entry).transient = false;
     core.Write(entry, &gradients_[u * core.dimension()], learning_rate_);
     entries_.push_back(entry);
   }
   core.CloseLookups();
-  if (!flight->empty()) core.PushDue(flight.get());
-  core.Send(std::move(flight), shared_from_this());
+  if (!flights.empty()) {
+    core.SendWithDue(std::move(flights), shared_from_this());
+  }
 }
 
 bool Update::PushWritten(CacheCore& core) {
@@ -68,13 +69,15 @@ bool Update::PushWritten(CacheCore& core) {
     }
   }
   if (waiting) return false;
-  auto flight = std::make_shared<Flight>();
+  Flights flights;
   for (const Entries::Entry entry : entries_) {
-    if (core.state(entry).pending_commits > 0) core.Push(entry, flight.get());
+    if (core.state(entry).pending_commits == 0) continue;
+    core.Push(entry, core.Room(&flights));
   }
   Release(core);
-  core.PushDue(flight.get());
-  core.Send(std::move(flight), shared_from_this());
+  core.SendWithDue(std::move(flights), shared_from_this());
+  // Another operation may have pushed what this one wrote.
+  core.JoinAllSent(shared_from_this());
   return true;
 }
 
