@@ -9,7 +9,9 @@
 #ifndef HET_TF_KERNELS_CACHE_FREQUENCY_LISTS_H_
 #define HET_TF_KERNELS_CACHE_FREQUENCY_LISTS_H_
 
+#include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 #include "kernels/cache/entry_lists.h"
@@ -22,6 +24,14 @@ class FrequencyLists {
   static constexpr std::uint32_t kLevels = 64;
 
   bool empty() const { return occupied_ == 0; }
+
+  // Uses after which to halve: ten for every row of capacity or, if these are
+  // more (a batch may be larger than the cache), for every entry there has been.
+  std::int64_t Period(std::int64_t capacity) const {
+    const std::int64_t rows =
+        std::max(capacity, static_cast<std::int64_t>(counts_.size()));
+    return 10 * std::min(rows, std::numeric_limits<std::int64_t>::max() / 10);
+  }
 
   // Counts a use and lists the entry; returns its count.
   std::uint32_t Use(Entry entry) {
