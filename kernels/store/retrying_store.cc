@@ -28,8 +28,8 @@ struct RetryingStore::Core {
         timer(std::move(clock)),
         jitter(Mix64(options.worker ^ options.jitter_seed)) {}
 
-  // The pause after `attempts` attempts, or DEADLINE_EXCEEDED when it would
-  // reach past the deadline. `cause` is why the last attempt failed.
+  // The pause after `attempts` attempts, or DEADLINE_EXCEEDED when the attempt
+  // after it could reach past the deadline. `cause` is why the last attempt failed.
   Result<Timer::Clock::duration> Pause(int attempts,
                                        Timer::Clock::time_point deadline,
                                        const std::string& call,
@@ -48,7 +48,7 @@ struct RetryingStore::Core {
     const Timer::Clock::duration pause =
         Timer::Clock::duration(longest) / 2 +
         Timer::Clock::duration(longest) / 2 * (bits % 1024) / 1024;
-    if (timer->Now() + pause <= deadline) return pause;
+    if (timer->Now() + pause + options.attempt <= deadline) return pause;
     return DeadlineExceeded(options.name, ": ", call,
                             " did not succeed within ",
                             options.deadline.count(), " ms (", attempts,
