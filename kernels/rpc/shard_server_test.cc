@@ -79,6 +79,23 @@ TEST_F(ShardServerTest, MessagesAboveTheOtherSidesLimitAreErrorsAtOnce) {
       << status.ToString();
 }
 
+TEST_F(ShardServerTest, AnAssignMeantForAnotherIncarnationIsRefused) {
+  StartServer();
+  const auto store = Open({});
+  ASSERT_TRUE(store->CreateTable(spec_).ok());
+  const std::string address = options_.listen;
+  StopServer();
+  StartServer();  // on the same address, as another incarnation
+  ASSERT_EQ(options_.listen, address);
+  ASSERT_TRUE(shard_->CreateTable(spec_).ok());
+  const std::vector<RowId> ids = {1};
+  const std::vector<float> rows(spec_.dimension, 1);
+  const Status status = store->Assign(spec_.id(), 0, ids, rows);
+  EXPECT_EQ(status.code(), StatusCode::kFailedPrecondition)
+      << status.ToString();
+  EXPECT_TRUE(Contains(status, "restarted")) << status.ToString();
+}
+
 TEST_F(ShardServerTest, BothSidesCountTheSameBytes) {
   StartServer();
   const auto store = Open({});

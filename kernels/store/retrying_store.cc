@@ -191,8 +191,17 @@ Status RetryingStore::CreateTable(const TableSpec& spec) {
 
 Status RetryingStore::Assign(TableId table, Staleness staleness,
                              Span<const RowId> ids, Span<const float> rows) {
-  return Retry("Assign", [&] {
-    return core_->store->Assign(table, staleness, ids, rows);
+  std::string call;
+  {
+    MutexLock lock(&core_->mutex);
+    const auto known = core_->tables.find(table);
+    call = "Assign to table " + (known == core_->tables.end()
+                                     ? "(unknown)"
+                                     : "'" + known->second + "'");
+  }
+  return Retry(call, [&] {
+    const Status status = core_->store->Assign(table, staleness, ids, rows);
+    return IsRetried(status.code()) ? status : status.WithContext(call);
   });
 }
 

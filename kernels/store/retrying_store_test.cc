@@ -151,6 +151,21 @@ TEST_F(RetryingStoreTest, EndsAtTheDeadlineNamingShardTableCallAndCause) {
   }
 }
 
+TEST_F(RetryingStoreTest, AFailedAssignNamesItsTable) {
+  for (const Status& failure : {Internal("x"), Unavailable("x")}) {
+    RetryOptions options;
+    options.name = "shard 0";
+    options.deadline = milliseconds(0);
+    RetryingStore store(scripted_, options, timer_);
+    ASSERT_TRUE(store.CreateTable(spec_).ok());
+    scripted_->script = {failure};
+    const Status status = store.Assign(spec_.id(), 0, {}, {});
+    EXPECT_NE(status.message().find("Assign to table 'user'"),
+              std::string::npos)
+        << status.ToString();
+  }
+}
+
 TEST_F(RetryingStoreTest, BeginsNoAttemptThatCouldEndAfterTheDeadline) {
   RetryOptions options;
   options.name = "shard 0";
