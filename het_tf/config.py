@@ -36,8 +36,10 @@ class CacheConfig:
         now and then more, see docs/consistency.md). 0 gives exactly what
         training without a cache gives.
       max_pending_steps: optimizer steps after which the update of a row that is
-        no longer read is pushed all the same; None: 10 * (staleness + 1), and
-        never with infinite staleness.
+        no longer read is pushed all the same; None: 10 * (staleness + 1). With
+        infinite staleness None means never for SGD and 1000 for Adagrad, which
+        takes what has gathered as one step; a row pushed so is fetched again
+        and gets the other workers' updates, one pushed by a flush is not.
       fresh_evaluation: reads outside of training (``evaluate``, ``predict``) go
         past the cache to the shards; False: they are served like training's.
     """

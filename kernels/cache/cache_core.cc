@@ -8,10 +8,16 @@
 namespace het {
 namespace {
 
-std::int64_t MaxPendingCommits(const CacheOptions& options) {
+// Without a limit a hot row would be one single step of an optimizer that is
+// not linear, at the end of the training.
+constexpr std::int64_t kMaxPendingCommitsNonLinear = 1000;
+
+std::int64_t MaxPendingCommits(const CacheOptions& options, bool linear) {
   if (options.max_pending_commits > 0) return options.max_pending_commits;
-  if (options.staleness >= kUnboundedStaleness / 20) return kUnboundedStaleness;
-  return 10 * (options.staleness + 1);
+  if (options.staleness < kUnboundedStaleness / 20) {
+    return 10 * (options.staleness + 1);
+  }
+  return linear ? kUnboundedStaleness : kMaxPendingCommitsNonLinear;
 }
 
 }  // namespace
@@ -23,13 +29,15 @@ CacheCore::CacheCore(const TableSpec& table, const CacheOptions& options,
     : table_(table),
       table_id_(table.id()),
       options_(options),
-      max_pending_commits_(MaxPendingCommits(options)),
+      exchange_rows_(std::max<std::size_t>(
+          options.max_exchange_bytes / (table.dimension * sizeof(float)), 1)),
       store_(std::move(store)),
       executor_(std::move(executor)),
       never_validated_(options.staleness == kUnboundedStaleness ||
                        store_->sole_writer()),
       optimizer_(table.optimizer),
       linear_(optimizer.linear()),
+      max_pending_commits_(MaxPendingCommits(options, optimizer.linear())),
       entries_(table.dimension),
       policy_(std::move(policy)) {}
 
@@ -61,8 +69,15 @@ void CacheCore::AfterUnlock(Finished finished) {
   if (!sending_) {
     sending_ = true;
     while (!queue_.empty()) {
+      const std::size_t rows =
+          queue_.front()->rows_there() + queue_.front()->rows_back();
+      if (rows_under_way_ > 0 &&
+          rows_under_way_ + rows > kFullExchangesUnderWay * exchange_rows_) {
+        break;  // the next one to land goes on
+      }
       const std::shared_ptr<Flight> flight = std::move(queue_.front());
       queue_.pop_front();
+      rows_under_way_ += rows;
       mutex.Unlock();
       store_->Exchange(flight->request,
                        [self = shared_from_this(), flight](
@@ -93,8 +108,10 @@ void CacheCore::Send(std::shared_ptr<Flight> flight,
   flight->request.tables.push_back(exchange);
   flight->number = ++last_number_;
   under_way_.insert(flight->number);
-  flight->waiters.push_back(operation);
-  ++operation->waits_for;
+  if (operation != nullptr) {
+    flight->waiters.push_back(operation);
+    ++operation->waits_for;
+  }
   counts.pushed_rows += static_cast<std::int64_t>(flight->pushes.ids.size());
   queue_.push_back(std::move(flight));
 }
@@ -111,14 +128,6 @@ bool CacheCore::Join(Entry entry, const std::shared_ptr<Operation>& operation) {
   return true;
 }
 
-bool CacheCore::JoinAllDirty(const std::shared_ptr<Operation>& operation) {
-  bool joined = false;
-  for (Entry entry = 0; entry < entries_.end(); ++entry) {
-    if (IsDirty(entry) && Join(entry, operation)) joined = true;
-  }
-  return joined;
-}
-
 void CacheCore::JoinAllSent(const std::shared_ptr<Operation>& operation) {
   if (under_way_.empty()) return;
   flushing_.emplace_back(last_number_, operation);
@@ -130,6 +139,7 @@ void CacheCore::Land(Flight* flight, Status status,
   Finished finished;
   {
     MutexLock lock(&mutex);
+    rows_under_way_ -= flight->rows_there() + flight->rows_back();
     if (status.ok()) status = CheckReply(reply);
     if (status.ok()) {
       const TableReply& rows = reply.tables[0];
@@ -146,6 +156,8 @@ void CacheCore::Land(Flight* flight, Status status,
           CountHit(entry);
         }
       }
+      for (const Entry entry : flight->refreshed) Unpin(entry);
+      EvictOverflow();
     } else if (failure_.ok()) {
       failure_ = status.WithContext("table '" + table_.name + "'");
     }
@@ -200,6 +212,7 @@ void CacheCore::Replace(Entry entry, const RowView& row) {
 void CacheCore::Fetch(Entry entry, Flight* flight) {
   entries_[entry].flight = flight;
   entries_[entry].fetching = true;
+  entries_[entry].outdated = false;
   flight->fetch_ids.push_back(entries_[entry].id);
   flight->fetch_entries.push_back(entry);
 }
@@ -224,17 +237,16 @@ void CacheCore::Push(Entry entry, Flight* flight) {
   --counts.pending_rows;
 }
 
-void CacheCore::PushDue(Flight* flight) {
-  counts.pending_rows -= static_cast<std::int64_t>(outbox_.ids.size());
-  if (flight->pushes.empty()) {
-    flight->pushes = std::move(outbox_);
-  } else {
-    flight->pushes.Append(outbox_);
+Flight* CacheCore::Room(Flights* flights) const {
+  if (flights->empty() || IsFull(*flights->back())) {
+    flights->push_back(std::make_shared<Flight>());
   }
-  outbox_ = PushBatch{};
+  return flights->back().get();
+}
 
+void CacheCore::MarkIdle() {
   while (!dirty_.empty() &&
-         dirty_.front().second + max_pending_commits_ <= commit_) {
+         commit_ - dirty_.front().second >= max_pending_commits_) {
     const auto [entry, since] = dirty_.front();
     dirty_.pop_front();
     EntryState& state = entries_[entry];
@@ -243,24 +255,48 @@ void CacheCore::PushDue(Flight* flight) {
       due_.push_back(entry);
     }
   }
+}
+
+void CacheCore::SendWithDue(Flights flights,
+                            const std::shared_ptr<Operation>& operation) {
+  for (; !outbox_.empty(); outbox_.pop_front()) {
+    PushBatch& batch = outbox_.front();
+    counts.pending_rows -= static_cast<std::int64_t>(batch.ids.size());
+    if (outbox_.size() == 1 && !flights.empty() &&
+        flights.front()->rows_there() + batch.ids.size() <= exchange_rows_) {
+      flights.front()->pushes.Append(batch);
+    } else {
+      auto alone = std::make_shared<Flight>();
+      alone->pushes = std::move(batch);
+      Send(std::move(alone), nullptr);
+    }
+  }
+
+  MarkIdle();
+  const std::shared_ptr<Flight> flight =
+      flights.empty() ? std::make_shared<Flight>() : flights.back();
   std::size_t kept = 0;
   for (const Entry entry : due_) {
     const EntryState& state = entries_[entry];
     if (!state.occupied || !state.due) continue;  // pushed or evicted since
     if (state.flight != nullptr) {
       due_[kept++] = entry;
+    } else if (IsFull(*flight)) {
+      due_[kept++] = entry;
     } else {
-      Push(entry, flight);
+      Push(entry, flight.get());
+      // Nothing else would ever bring it the others' updates, or its new step
+      // scale.
+      if (options_.staleness == kUnboundedStaleness) {
+        Pin(entry);
+        flight->refreshed.push_back(entry);
+        Fetch(entry, flight.get());
+      }
     }
   }
   due_.resize(kept);
-}
-
-void CacheCore::PushAll(Flight* flight) {
-  PushDue(flight);
-  for (Entry entry = 0; entry < entries_.end(); ++entry) {
-    if (IsDirty(entry)) Push(entry, flight);
-  }
+  if (flights.empty()) Send(flight, nullptr);
+  for (auto& own : flights) Send(std::move(own), operation);
 }
 
 ComponentSpec CacheCore::optimizer() const {
@@ -276,9 +312,16 @@ void CacheCore::SetOptimizer(const ComponentSpec& spec,
   MutexLock lock(&mutex);
   optimizer_ = spec;
   linear_ = optimizer.linear();
-  // Nobody has pushed yet, so every row still has new slots.
+  max_pending_commits_ = MaxPendingCommits(options_, linear_);
+  // A row at clock 0 has new slots. The others have been assigned, or pushed to
+  // by a worker that knew the optimizer earlier: the store knows their scale.
   for (Entry entry = 0; entry < entries_.end(); ++entry) {
-    entries_[entry].step_scale = step_scale;
+    EntryState& state = entries_[entry];
+    if (state.flight == nullptr && state.clocks.start == 0) {
+      state.step_scale = step_scale;
+    } else {
+      state.outdated = true;
+    }
   }
 }
 

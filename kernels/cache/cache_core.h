@@ -6,7 +6,7 @@
 // fetch never overtakes a push that was made before it.
 //
 // Ownership: shared; flights under way keep it alive. Thread-safety: Run,
-// stats and AssignCopies may be called from any thread; everything else wants
+// stats and ForgetCopies may be called from any thread; everything else wants
 // the lock. Lock order: mutex is a leaf; the store and `done` are called
 // without it.
 
@@ -61,9 +61,9 @@ class CacheCore : public std::enable_shared_from_this<CacheCore> {
   // Starts an operation.
   void Run(std::shared_ptr<Operation> operation) HET_EXCLUDES(mutex);
   CacheStats stats() const HET_EXCLUDES(mutex);
-  // After rows were overwritten at the store: own copies take the new values.
-  void AssignCopies(Span<const RowId> ids, Span<const float> rows)
-      HET_EXCLUDES(mutex);
+  // After rows were overwritten at the store: copies go, or are fetched before
+  // they are read again.
+  void ForgetCopies(Span<const RowId> ids) HET_EXCLUDES(mutex);
 
   mutable Mutex mutex;
 
@@ -107,8 +107,12 @@ class CacheCore : public std::enable_shared_from_this<CacheCore> {
   // True when a row that its own clocks allow may be used without asking anyone.
   bool NeverValidated() const { return never_validated_; }
   bool WriteStalenessUsedUp(Entry entry) const HET_REQUIRES(mutex);
+  // Used up, or overwritten at the store by Assign.
+  bool MustFetch(Entry entry) const HET_REQUIRES(mutex) {
+    return entries_[entry].outdated || WriteStalenessUsedUp(entry);
+  }
   // Of a row in flight: own commits made since leave the copy used up even if
-  // what is under way finds it valid or renews it.
+  // what is under way finds it valid or renews it; or it is outdated.
   bool WillLandUsedUp(Entry entry) const HET_REQUIRES(mutex);
   void CountHit(Entry entry) HET_REQUIRES(mutex);
 
@@ -129,21 +133,25 @@ class CacheCore : public std::enable_shared_from_this<CacheCore> {
   void Validate(Entry entry, Flight* flight) HET_REQUIRES(mutex);
   // Moves the pending gradient of a row that is not in flight into the flight.
   void Push(Entry entry, Flight* flight) HET_REQUIRES(mutex);
-  // Moves everything that should travel with the next exchange into it.
-  void PushDue(Flight* flight) HET_REQUIRES(mutex);
-  // Moves the pending gradients of all rows into it. REQUIRES: none is in
-  // flight.
-  void PushAll(Flight* flight) HET_REQUIRES(mutex);
+  // The last of the flights, or a new one when that has as many rows as an
+  // exchange may have.
+  Flight* Room(Flights* flights) const;
+  bool IsFull(const Flight& flight) const {
+    return flight.rows_there() >= exchange_rows_ ||
+           flight.rows_back() >= exchange_rows_;
+  }
+  // Sends the flights, in order, with what should travel with the next
+  // exchange: all gradients of evicted rows, before anything is fetched, and
+  // of due rows as many as there is room for. `operation` waits for its own
+  // flights, not for those that are sent for these alone.
+  void SendWithDue(Flights flights, const std::shared_ptr<Operation>& operation)
+      HET_REQUIRES(mutex);
   // Hands the flight to the store once the lock is free; `operation` waits for
-  // it. An empty flight is not sent.
+  // it, unless it is null. An empty flight is not sent.
   void Send(std::shared_ptr<Flight> flight,
             const std::shared_ptr<Operation>& operation) HET_REQUIRES(mutex);
   // `operation` waits for the flight the entry is in. False: it is in none.
   bool Join(Entry entry, const std::shared_ptr<Operation>& operation)
-      HET_REQUIRES(mutex);
-  // `operation` waits for every flight a row with a pending gradient is in.
-  // False: there is none.
-  bool JoinAllDirty(const std::shared_ptr<Operation>& operation)
       HET_REQUIRES(mutex);
   // `operation` waits for every flight sent so far.
   void JoinAllSent(const std::shared_ptr<Operation>& operation)
@@ -151,11 +159,19 @@ class CacheCore : public std::enable_shared_from_this<CacheCore> {
 
   EntryState& state(Entry entry) HET_REQUIRES(mutex) { return entries_[entry]; }
   bool AnyUnderWay() const HET_REQUIRES(mutex) { return !under_way_.empty(); }
+  // One more than the largest entry there has been.
+  Entry end() const HET_REQUIRES(mutex) { return entries_.end(); }
+  bool IsDirty(Entry entry) const HET_REQUIRES(mutex) {
+    return entries_[entry].occupied && entries_[entry].pending_commits > 0;
+  }
   CacheStats counts HET_GUARDED_BY(mutex);
 
  private:
   // The forward passes without a commit that are kept open.
   static constexpr std::size_t kMaxOpenLookups = 64;
+  // The store is given as many rows at once as so many full exchanges have.
+  // What comes back late because too much is under way would be sent again.
+  static constexpr std::size_t kFullExchangesUnderWay = 4;
 
   using Finished = std::vector<std::pair<std::function<void(Status)>, Status>>;
 
@@ -168,20 +184,21 @@ class CacheCore : public std::enable_shared_from_this<CacheCore> {
       HET_EXCLUDES(mutex);
   Status CheckReply(const ExchangeReply& reply) const;
   void Replace(Entry entry, const RowView& row) HET_REQUIRES(mutex);
-  bool IsDirty(Entry entry) const HET_REQUIRES(mutex) {
-    return entries_[entry].occupied && entries_[entry].pending_commits > 0;
-  }
+  // Marks as due what has been dirty for too many commits.
+  void MarkIdle() HET_REQUIRES(mutex);
   // Sends what is queued and calls the finished operations' `done`.
   void AfterUnlock(Finished finished) HET_EXCLUDES(mutex);
   void Close(Batch* batch) HET_REQUIRES(mutex);
   // No longer used by anybody: it becomes evictable, or goes at once.
   void Retire(Entry entry) HET_REQUIRES(mutex);
   void Drop(Entry entry) HET_REQUIRES(mutex);
+  // Where the gradient of the next evicted row goes.
+  PushBatch* OutboxBatch() HET_REQUIRES(mutex);
 
   const TableSpec table_;
   const TableId table_id_;
   const CacheOptions options_;
-  const std::int64_t max_pending_commits_;
+  const std::size_t exchange_rows_;  // the most an exchange has, each way
   const std::shared_ptr<EmbeddingStore> store_;
   const Executor executor_;
   const bool never_validated_;
@@ -189,13 +206,15 @@ class CacheCore : public std::enable_shared_from_this<CacheCore> {
 
   ComponentSpec optimizer_ HET_GUARDED_BY(mutex);
   bool linear_ HET_GUARDED_BY(mutex);
+  std::int64_t max_pending_commits_ HET_GUARDED_BY(mutex);
   Entries entries_ HET_GUARDED_BY(mutex);
   const std::unique_ptr<EvictionPolicy> policy_ HET_GUARDED_BY(mutex);
   std::int64_t evictable_ HET_GUARDED_BY(mutex) = 0;
   std::int64_t commit_ HET_GUARDED_BY(mutex) = 0;
   std::deque<std::shared_ptr<Batch>> open_lookups_ HET_GUARDED_BY(mutex);
-  // Gradients of evicted rows; they travel with the next exchange.
-  PushBatch outbox_ HET_GUARDED_BY(mutex);
+  // Gradients of evicted rows, in batches of at most exchange_rows_; they
+  // travel with the next exchange.
+  std::deque<PushBatch> outbox_ HET_GUARDED_BY(mutex);
   // Rows whose write staleness is used up (marked `due`).
   std::vector<Entry> due_ HET_GUARDED_BY(mutex);
   // (entry, commit that made it dirty), oldest first; may be out of date.
@@ -204,6 +223,8 @@ class CacheCore : public std::enable_shared_from_this<CacheCore> {
   Status failure_ HET_GUARDED_BY(mutex);
   std::deque<std::shared_ptr<Flight>> queue_ HET_GUARDED_BY(mutex);
   bool sending_ HET_GUARDED_BY(mutex) = false;
+  // Of the flights that the store has.
+  std::size_t rows_under_way_ HET_GUARDED_BY(mutex) = 0;
   std::uint64_t last_number_ HET_GUARDED_BY(mutex) = 0;
   std::set<std::uint64_t> under_way_ HET_GUARDED_BY(mutex);
   // Operations that wait for all flights up to a number.

@@ -112,12 +112,19 @@ void CacheCore::EvictOverflow() {
   }
 }
 
+PushBatch* CacheCore::OutboxBatch() {
+  if (outbox_.empty() || outbox_.back().ids.size() >= exchange_rows_) {
+    outbox_.emplace_back();
+  }
+  return &outbox_.back();
+}
+
 void CacheCore::Drop(Entry entry) {
   const EntryState& state = entries_[entry];
   if (state.pending_commits > 0) {
-    outbox_.Append(state.id, state.clocks.current,
-                   linear_ ? 1.0f : state.learning_rate,
-                   entries_.pending(entry), dimension());
+    OutboxBatch()->Append(state.id, state.clocks.current,
+                          linear_ ? 1.0f : state.learning_rate,
+                          entries_.pending(entry), dimension());
   }
   entries_.Erase(entry);
 }
@@ -130,6 +137,7 @@ bool CacheCore::WriteStalenessUsedUp(Entry entry) const {
 
 bool CacheCore::WillLandUsedUp(Entry entry) const {
   const EntryState& state = entries_[entry];
+  if (state.outdated) return true;
   const CopyClocks landed =
       state.fetching ? ClocksAfterFetch(state.clocks.start,
                                         state.pending_commits)
@@ -232,13 +240,20 @@ void CacheCore::WriteRows(const Batch& batch, const float* gradients,
       });
 }
 
-void CacheCore::AssignCopies(Span<const RowId> ids, Span<const float> rows) {
+void CacheCore::ForgetCopies(Span<const RowId> ids) {
   MutexLock lock(&mutex);
-  for (std::size_t i = 0; i < ids.size(); ++i) {
-    const Entry entry = entries_.Find(ids[i]);
+  for (const RowId id : ids) {
+    const Entry entry = entries_.Find(id);
     if (entry == Entries::kNone) continue;
-    std::memcpy(entries_.values(entry), &rows[i * dimension()],
-                dimension() * sizeof(float));
+    if (!entries_[entry].evictable) {
+      // In use: a fetch that is under way may be older than the new values.
+      entries_[entry].outdated = true;
+      continue;
+    }
+    policy_->Remove(entry);
+    policy_->Forget(entry);
+    --evictable_;
+    Drop(entry);
   }
 }
 

@@ -114,7 +114,7 @@ class Cache final : public EmbeddingCache {
     HET_RETURN_IF_ERROR(flushed.get_future().get());
     HET_RETURN_IF_ERROR(core_->store().Assign(
         table().id(), options().staleness, ids, rows));
-    core_->AssignCopies(ids, rows);
+    core_->ForgetCopies(ids);
     return OkStatus();
   }
 

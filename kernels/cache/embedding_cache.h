@@ -24,7 +24,11 @@
 // - At staleness 0 a commit is pushed and acknowledged before Update is done.
 //   At s > 0 a copy whose write staleness is used up, an evicted dirty row and
 //   a row that has been dirty for `max_pending_commits` commits of the table
-//   are pushed with the next exchange.
+//   are pushed with the next exchange, as many as it has room for. With
+//   unbounded staleness a row pushed so is fetched again in the same exchange.
+// - An exchange carries at most `max_exchange_bytes` of values each way; what an
+//   operation asks for beyond that goes into several, and a flush pushes one
+//   exchange after the other.
 // - When an exchange fails, the error reaches the caller and every later call:
 //   whether the shard applied it is unknown, so the cache does not go on.
 
@@ -51,9 +55,13 @@ struct CacheOptions {
   std::int64_t capacity = 0;  // rows kept between steps; 0: no cache
   Staleness staleness = 0;
   std::string policy = "lfu";  // "lru", "lfu" or "light_lfu"
-  // Commits of this table after which an idle dirty row is pushed; 0 means
-  // 10 * (staleness + 1), and never with unbounded staleness.
+  // Commits of this table after which a row that has stayed dirty is pushed; 0
+  // means 10 * (staleness + 1), and with unbounded staleness never if the
+  // optimizer is linear, 1000 otherwise.
   std::int64_t max_pending_commits = 0;
+  // The most values (rows or gradients) that one exchange carries each way, at
+  // least one row: more is cut into several.
+  std::size_t max_exchange_bytes = std::size_t{16} << 20;
   // Ids lie in [0, vocabulary_size); 0: any int64 id.
   std::int64_t vocabulary_size = 0;
   // Refuse gradients with NaN or Inf (INVALID_ARGUMENT, nothing applied).
@@ -140,7 +148,9 @@ class EmbeddingCache {
   virtual void Flush(Done done) = 0;
 
   // Overwrites rows at the shard (EmbeddingStore::Assign) after a flush, and
-  // forgets this worker's copies of them. Blocks.
+  // forgets this worker's copies of them: one in use is fetched again before it
+  // is next read. Other workers' copies fail their next validation; with
+  // unbounded staleness there is none, so they stay. Blocks.
   virtual Status Assign(Span<const RowId> ids, Span<const float> rows) = 0;
 
   virtual CacheStats stats() const = 0;

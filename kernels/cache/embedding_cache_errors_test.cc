@@ -24,6 +24,46 @@ TEST_F(EmbeddingCacheTest, AssignOverwritesStoreAndCopies) {
   EXPECT_EQ(Stored(1), 49);
 }
 
+TEST_F(EmbeddingCacheTest, AssignOutdatesACopyInUseAndItsFetchUnderWay) {
+  options_.staleness = kUnboundedStaleness;
+  spec_.optimizer = {"adagrad", {}};
+  Open();
+  std::vector<float> rows(1);
+  bool read = false;
+  spy_->before_assign = [&] {
+    spy_->hold = true;
+    cache_->Lookup(Ids{1}, ReadMode::kTraining, rows.data(),
+                   [&](Status status) { read = status.ok(); });
+    spy_->hold = false;
+  };
+  const std::vector<float> assigned = {50};
+  ASSERT_TRUE(cache_->Assign(Ids{1}, assigned).ok());
+  spy_->Release();
+  ASSERT_TRUE(read);
+  EXPECT_EQ(Lookup({1}), std::vector<float>{50});
+}
+
+TEST_F(EmbeddingCacheTest, AnOptimizerThatComesLateKeepsStepScalesOfTheShard) {
+  spec_.optimizer = {"none", {}};
+  options_.staleness = kUnboundedStaleness;
+  Open();
+  const ComponentSpec adagrad = {"adagrad", {}};
+  const auto worker = deployment_->NewWorker();
+  TableSpec trained = spec_;
+  trained.optimizer = adagrad;
+  ASSERT_TRUE(worker->CreateTable(spec_).ok());
+  ASSERT_TRUE(worker->CreateTable(trained).ok());
+  OwnedRequest request;
+  request.Add(spec_.id()).Push(1, 1, 1, {100});
+  ASSERT_TRUE(ExchangeAndWait(*worker, request.request()).ok());
+  const float before = Lookup({1})[0];
+  ASSERT_TRUE(cache_->SetOptimizer(adagrad).ok());
+  Lookup({1});
+  ASSERT_TRUE(Update({1}, {1}).ok());
+  // A step with the accumulator of the other worker's push is small.
+  EXPECT_NEAR(Lookup({1})[0], before, 0.02f);
+}
+
 TEST_F(EmbeddingCacheTest, IdsOutsideOfTheVocabularyAreErrors) {
   options_.vocabulary_size = 10;
   Open();

@@ -8,6 +8,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <deque>
+#include <functional>
 #include <future>
 #include <limits>
 #include <memory>
@@ -33,15 +36,43 @@ class SpyStore final : public WrappedStore {
     pushed.assign(table.push_ids.begin(), table.push_ids.end());
     validated.assign(table.validate_ids.begin(), table.validate_ids.end());
     fetched.assign(table.fetch_ids.begin(), table.fetch_ids.end());
+    most_pushed = std::max(most_pushed, pushed.size());
+    most_asked = std::max(most_asked, fetched.size() + validated.size());
     if (!failure.ok()) {
       done(failure, {});
       return;
     }
-    store().Exchange(request, std::move(done));
+    store().Exchange(request, [this, keep = hold, done = std::move(done)](
+                                  Status status, ExchangeReply reply) {
+      if (!keep) {
+        done(std::move(status), std::move(reply));
+        return;
+      }
+      held.push_back([done, status, reply = std::move(reply)] {
+        done(status, reply);
+      });
+    });
+  }
+  Status Assign(TableId table, Staleness staleness, Span<const RowId> ids,
+                Span<const float> rows) override {
+    if (before_assign) before_assign();
+    return WrappedStore::Assign(table, staleness, ids, rows);
+  }
+  // Answers what was held back, and what that brings about, until nothing is.
+  void Release() {
+    while (!held.empty()) {
+      const std::function<void()> answer = std::move(held.front());
+      held.pop_front();
+      answer();
+    }
   }
 
   int exchanges = 0;
-  std::vector<RowId> pushed, validated, fetched;
+  std::vector<RowId> pushed, validated, fetched;  // of the last exchange
+  std::size_t most_pushed = 0, most_asked = 0;    // rows in one exchange
+  bool hold = false;  // answers are held back until Release
+  std::deque<std::function<void()>> held;
+  std::function<void()> before_assign;
   Status failure;
 };
 

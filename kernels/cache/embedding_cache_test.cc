@@ -126,6 +126,60 @@ TEST_F(EmbeddingCacheTest, UnboundedStalenessNeverAsksAgain) {
   EXPECT_EQ(Stored(1), -40);
 }
 
+TEST_F(EmbeddingCacheTest, IdleRowsArePushedThoughEveryReadIsAHit) {
+  options_.staleness = kUnboundedStaleness;
+  options_.max_pending_commits = 3;
+  Open();
+  Lookup({1, 2});
+  ASSERT_TRUE(Update({1}, {1}).ok());
+  for (int step = 0; step < 3; ++step) ASSERT_TRUE(Update({2}, {1}).ok());
+  spy_->hold = true;
+  EXPECT_EQ(Lookup({2}), std::vector<float>{7}) << "it waits for the push";
+  spy_->Release();
+  EXPECT_EQ(Stored(1), 9);
+}
+
+TEST_F(EmbeddingCacheTest, AtUnboundedStalenessAPushOfADueRowRefreshesIt) {
+  options_.staleness = kUnboundedStaleness;
+  options_.max_pending_commits = 2;
+  Open();
+  Lookup({1});
+  const auto worker = deployment_->NewWorker();
+  ASSERT_TRUE(worker->CreateTable(spec_).ok());
+  OwnedRequest request;
+  request.Add(spec_.id()).Push(1, 1, 1, {5});
+  ASSERT_TRUE(ExchangeAndWait(*worker, request.request()).ok());
+  for (int step = 0; step < 3; ++step) ASSERT_TRUE(Update({1}, {1}).ok());
+  Lookup({1});  // does not wait for the push
+  EXPECT_EQ(spy_->pushed, Ids{1});
+  EXPECT_EQ(spy_->fetched, Ids{1});
+  EXPECT_EQ(Lookup({1}), std::vector<float>{2});
+  EXPECT_EQ(Stored(1), 2);
+}
+
+TEST_F(EmbeddingCacheTest, AdagradPushesHotRowsAtUnboundedStaleness) {
+  options_.staleness = kUnboundedStaleness;
+  spec_.optimizer = {"adagrad", {}};
+  Open();
+  for (int step = 0; step < 2500; ++step) {
+    Lookup({1});
+    ASSERT_TRUE(Update({1}, {1}).ok());
+  }
+  EXPECT_EQ(cache_->stats().pushed_rows, 2);
+}
+
+TEST_F(EmbeddingCacheTest, TheLargestMaxPendingCommitsMeansNever) {
+  options_.staleness = 5;
+  options_.max_pending_commits = std::numeric_limits<std::int64_t>::max() - 1;
+  Open();
+  Lookup({1, 2});
+  ASSERT_TRUE(Update({1}, {1}).ok());
+  ASSERT_TRUE(Update({2}, {1}).ok());
+  ASSERT_TRUE(Update({2}, {1}).ok());
+  Lookup({2});
+  EXPECT_EQ(Stored(1), 10);
+}
+
 TEST_F(EmbeddingCacheTest, CapacityBoundsTheRowsKeptBetweenSteps) {
   options_.capacity = 3;
   options_.policy = "lru";

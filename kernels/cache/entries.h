@@ -39,13 +39,15 @@ struct alignas(64) EntryState {
   bool evictable : 1;  // in the eviction policy
   bool transient : 1;  // goes as soon as nobody uses it
   bool due : 1;        // in the list of rows to push next
+  bool outdated : 1;   // to be fetched before it is read again
 
   EntryState()
       : fetching(false),
         occupied(false),
         evictable(false),
         transient(false),
-        due(false) {}
+        due(false),
+        outdated(false) {}
 };
 static_assert(sizeof(EntryState) == 64);
 

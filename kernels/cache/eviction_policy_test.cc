@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <random>
 #include <set>
@@ -33,13 +34,14 @@ void Use(EvictionPolicy& policy, Entry entry, int times = 1) {
 class Model {
  public:
   Model(bool counts, std::int64_t capacity)
-      : counts_(counts), period_(10 * std::max<std::int64_t>(capacity, 1)) {}
+      : counts_(counts), rows_(capacity) {}
 
   void Add(Entry entry) {
     int& count = history_[entry];
     if (counts_) count = std::min(count + 1, 63);
     inside_.push_back({entry, count});
-    if (counts_ && ++uses_ == period_) {
+    rows_ = std::max(rows_, std::int64_t{entry} + 1);
+    if (counts_ && ++uses_ >= 10 * rows_) {
       uses_ = 0;
       for (auto& [known, value] : history_) value /= 2;
       for (Listed& listed : inside_) listed.count /= 2;
@@ -72,7 +74,7 @@ class Model {
     int count;
   };
   const bool counts_;
-  const std::int64_t period_;
+  std::int64_t rows_;  // of capacity, or entries seen if these are more
   std::int64_t uses_ = 0;
   std::map<Entry, int> history_;
   std::vector<Listed> inside_;
@@ -227,6 +229,27 @@ TEST(EvictionPolicy, RefusesAnUnknownName) {
   EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
   EXPECT_EQ(status.message(),
             "unknown eviction policy 'fifo'; known are: lru, lfu, light_lfu");
+}
+
+TEST(EvictionPolicy, TheLargestCapacityForgetsNothing) {
+  for (const char* name : {"lfu", "light_lfu"}) {
+    const auto policy = Make(name, std::numeric_limits<std::int64_t>::max() / 2);
+    policy->Add(0);
+    policy->Add(1);
+    Use(*policy, 0, 5);
+    Use(*policy, 1, 3);
+    EXPECT_EQ(policy->Evict(), 1u) << name;
+  }
+}
+
+TEST(EvictionPolicy, ASmallCapacityWithLargeBatchesDoesNotForgetAtOnce) {
+  for (const char* name : {"lfu", "light_lfu"}) {
+    const auto policy = Make(name, 1);
+    for (Entry entry = 0; entry < 100; ++entry) policy->Add(entry);
+    Use(*policy, 7, 3);
+    for (Entry entry = 0; entry < 100; ++entry) Use(*policy, entry);
+    for (int i = 0; i < 99; ++i) EXPECT_NE(policy->Evict(), 7u) << name;
+  }
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
-// Flush: pushes every pending gradient and waits until the store has
-// acknowledged these and all that were sent before.
+// Flush: pushes every pending gradient, one exchange of bounded size after the
+// other, and waits until the store has acknowledged these and all that were
+// sent before. What becomes dirty behind it is not its business.
 
 #ifndef HET_TF_KERNELS_CACHE_FLUSH_H_
 #define HET_TF_KERNELS_CACHE_FLUSH_H_
@@ -21,16 +22,32 @@ class Flush final : public Operation,
 
   bool Advance(CacheCore& core) override HET_REQUIRES(core.mutex) {
     if (sent_) return true;
-    if (core.JoinAllDirty(shared_from_this())) return false;
+    if (next_ == 0) end_ = core.end();
     auto flight = std::make_shared<Flight>();
-    core.PushAll(flight.get());
-    core.Send(std::move(flight), shared_from_this());
+    for (; next_ < end_ && !core.IsFull(*flight); ++next_) {
+      if (!core.IsDirty(next_)) continue;
+      if (core.state(next_).flight == nullptr) {
+        core.Push(next_, flight.get());
+      } else if (flight->empty()) {
+        core.Join(next_, shared_from_this());
+        return false;
+      } else {
+        break;
+      }
+    }
+    if (next_ < end_) {
+      core.Send(std::move(flight), shared_from_this());
+      return false;
+    }
+    core.SendWithDue({std::move(flight)}, shared_from_this());
     core.JoinAllSent(shared_from_this());
     sent_ = true;
     return waits_for == 0;
   }
 
  private:
+  Entries::Entry next_ = 0;  // those before it have been pushed
+  Entries::Entry end_ = 0;
   bool sent_ = false;
 };
 

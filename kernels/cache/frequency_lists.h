@@ -12,7 +12,9 @@
 #ifndef HET_TF_KERNELS_CACHE_FREQUENCY_LISTS_H_
 #define HET_TF_KERNELS_CACHE_FREQUENCY_LISTS_H_
 
+#include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 #include "kernels/cache/entry_lists.h"
@@ -26,6 +28,14 @@ class FrequencyLists {
 
   // No entry is inside.
   bool empty() const { return inside_ == 0; }
+
+  // Uses after which to halve: ten for every row of capacity or, if these are
+  // more (a batch may be larger than the cache), for every entry there has been.
+  std::int64_t Period(std::int64_t capacity) const {
+    const std::int64_t rows =
+        std::max(capacity, static_cast<std::int64_t>(states_.size()));
+    return 10 * std::min(rows, std::numeric_limits<std::int64_t>::max() / 10);
+  }
 
   // Counts a use and takes the entry in; returns its count. REQUIRES: it is
   // not inside.

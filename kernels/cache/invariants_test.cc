@@ -56,6 +56,8 @@ std::vector<Violation> Run(const Configuration& with, std::int64_t* checks) {
   options.cache.capacity = with.capacity;
   options.cache.staleness = with.staleness;
   options.cache.max_pending_commits = with.seed % 3 == 0 ? 3 : 0;
+  // One row in an exchange, now and then.
+  if (with.seed % 5 == 0) options.cache.max_exchange_bytes = 1;
   Simulation simulation(options);
   std::mt19937_64 random(with.seed);
   const auto draw = [&](std::size_t below) {

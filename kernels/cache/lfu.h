@@ -1,10 +1,10 @@
 // LFU: the entry used least often goes first; among equals one that has been
-// found so before. Counts are halved every ten uses per row of capacity.
+// found so before. Counts are halved every ten uses per row of capacity, or per
+// row there has been if these are more.
 
 #ifndef HET_TF_KERNELS_CACHE_LFU_H_
 #define HET_TF_KERNELS_CACHE_LFU_H_
 
-#include <algorithm>
 #include <cstdint>
 
 #include "kernels/cache/eviction_policy.h"
@@ -14,12 +14,11 @@ namespace het {
 
 class Lfu final : public EvictionPolicy {
  public:
-  explicit Lfu(std::int64_t capacity)
-      : period_(10 * std::max<std::int64_t>(capacity, 1)) {}
+  explicit Lfu(std::int64_t capacity) : capacity_(capacity) {}
 
   void Add(Entry entry) override {
     lists_.Use(entry);
-    if (++uses_ >= period_) {
+    if (++uses_ >= lists_.Period(capacity_)) {
       uses_ = 0;
       lists_.Halve();
     }
@@ -33,7 +32,7 @@ class Lfu final : public EvictionPolicy {
   void Forget(Entry entry) override { lists_.Forget(entry); }
 
  private:
-  const std::int64_t period_;
+  const std::int64_t capacity_;
   std::int64_t uses_ = 0;
   FrequencyLists lists_;
 };

@@ -1,11 +1,8 @@
 #include "kernels/cache/light_lfu.h"
 
-#include <algorithm>
-
 namespace het {
 
-LightLfu::LightLfu(std::int64_t capacity)
-    : period_(10 * std::max<std::int64_t>(capacity, 1)) {}
+LightLfu::LightLfu(std::int64_t capacity) : capacity_(capacity) {}
 
 void LightLfu::Add(Entry entry) {
   if (states_.size() <= entry) states_.resize(entry + 1);
@@ -17,7 +14,7 @@ void LightLfu::Add(Entry entry) {
     lists_.Remove(entry);
     state = {true, true, true};
   }
-  if (++uses_ >= period_) {
+  if (++uses_ >= lists_.Period(capacity_)) {
     uses_ = 0;
     lists_.Halve();
     CoolUnused();

@@ -40,7 +40,7 @@ class LightLfu final : public EvictionPolicy {
 
   void CoolUnused();
 
-  const std::int64_t period_;
+  const std::int64_t capacity_;
   std::int64_t uses_ = 0;
   FrequencyLists lists_;
   std::vector<State> states_;

@@ -41,7 +41,7 @@ bool Lookup::Find(CacheCore& core) {
 void Lookup::Classify(CacheCore& core) {
   const bool fresh = mode_ == ReadMode::kFresh;
   const bool cached = core.options().capacity > 0;
-  auto flight = std::make_shared<Flight>();
+  Flights flights;
   CacheStats uncounted;
   CacheStats& counts = fresh ? uncounted : core.counts;
   ++counts.lookups;
@@ -53,7 +53,7 @@ void Lookup::Classify(CacheCore& core) {
     if (entry == Entries::kNone) {
       entry = core.PinNew(batch_->unique.ids()[u]);
       core.state(entry).transient = fresh;
-      core.Fetch(entry, flight.get());
+      core.Fetch(entry, core.Room(&flights));
       ++counts.misses;
       continue;
     }
@@ -67,23 +67,21 @@ void Lookup::Classify(CacheCore& core) {
     }
     if (!fresh) state.transient = false;
     if (fresh || !cached) {
-      core.Fetch(entry, flight.get());
+      core.Fetch(entry, core.Room(&flights));
       ++counts.misses;
-    } else if (core.WriteStalenessUsedUp(entry)) {
-      if (state.pending_commits > 0) core.Push(entry, flight.get());
-      core.Fetch(entry, flight.get());
+    } else if (core.MustFetch(entry)) {
+      Flight* const flight = core.Room(&flights);
+      if (state.pending_commits > 0) core.Push(entry, flight);
+      core.Fetch(entry, flight);
       ++counts.invalid;
     } else if (core.NeverValidated()) {
       core.CountHit(entry);
     } else {
-      core.Validate(entry, flight.get());
+      core.Validate(entry, core.Room(&flights));
     }
   }
   if (mode_ == ReadMode::kTraining) core.Open(batch_);
-  if (!flight->fetch_ids.empty() || !flight->validate_ids.empty()) {
-    core.PushDue(flight.get());
-  }
-  core.Send(std::move(flight), shared_from_this());
+  core.SendWithDue(std::move(flights), shared_from_this());
 }
 
 void Lookup::Gather(CacheCore& core) {

@@ -3,7 +3,8 @@
 // For every distinct id: not cached -> fetch; used up by own writes -> push and
 // fetch; in flight for somebody else -> wait for that flight; else -> validate
 // (nothing to ask when staleness is unbounded). What asks anything goes out as
-// one exchange, with the pushes that are due. Then the rows are gathered.
+// one exchange, or several when it is much, with the pushes that are due. Then
+// the rows are gathered. Pushes alone are not waited for.
 
 #ifndef HET_TF_KERNELS_CACHE_LOOKUP_H_
 #define HET_TF_KERNELS_CACHE_LOOKUP_H_

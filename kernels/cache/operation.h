@@ -79,10 +79,17 @@ class Flight {
   std::vector<RowId> validate_ids;
   std::vector<Clock> validate_clocks;
   std::vector<Entries::Entry> validate_entries;
-  bool counted = true;  // its hits and misses go into the statistics
+  // Of the fetched ones, those that no operation asked for: pinned by the
+  // flight until it lands.
+  std::vector<Entries::Entry> refreshed;
 
   bool empty() const {
     return pushes.empty() && fetch_ids.empty() && validate_ids.empty();
+  }
+  // Rows that travel to the store, and at most from it.
+  std::size_t rows_there() const { return pushes.ids.size(); }
+  std::size_t rows_back() const {
+    return fetch_ids.size() + validate_ids.size();
   }
 
   // Set when the flight is sent.
@@ -90,6 +97,9 @@ class Flight {
   std::uint64_t number = 0;
   std::vector<std::shared_ptr<Operation>> waiters;
 };
+
+// What one operation sends in one go: several when one would be too large.
+using Flights = std::vector<std::shared_ptr<Flight>>;
 
 }  // namespace het
 

@@ -33,7 +33,7 @@ bool Update::Advance(CacheCore& core) {
 
 void Update::Commit(CacheCore& core) {
   core.BeginCommit();
-  auto flight = std::make_shared<Flight>();
+  Flights flights;
   // The rows of an open lookup are where it found them.
   if (!batch_->open) core.FindAll(batch_.get());
   for (std::size_t u = 0; u < batch_->entries.size(); ++u) {
@@ -41,7 +41,7 @@ void Update::Commit(CacheCore& core) {
     Entries::Entry& entry = batch_->entries[u];
     if (entry == Entries::kNone) {
       entry = core.PinNew(batch_->unique.ids()[u]);
-      core.Fetch(entry, flight.get());
+      core.Fetch(entry, core.Room(&flights));
     } else {
       core.Pin(entry);
     }
@@ -50,8 +50,9 @@ void Update::Commit(CacheCore& core) {
   }
   core.WriteRows(*batch_, gradients_, learning_rate_, scale_);
   core.CloseLookups();
-  if (!flight->empty()) core.PushDue(flight.get());
-  core.Send(std::move(flight), shared_from_this());
+  if (!flights.empty()) {
+    core.SendWithDue(std::move(flights), shared_from_this());
+  }
 }
 
 bool Update::PushWritten(CacheCore& core) {
@@ -63,13 +64,15 @@ bool Update::PushWritten(CacheCore& core) {
     }
   }
   if (waiting) return false;
-  auto flight = std::make_shared<Flight>();
+  Flights flights;
   for (const Entries::Entry entry : batch_->entries) {
-    if (core.state(entry).pending_commits > 0) core.Push(entry, flight.get());
+    if (core.state(entry).pending_commits == 0) continue;
+    core.Push(entry, core.Room(&flights));
   }
   Release(core);
-  core.PushDue(flight.get());
-  core.Send(std::move(flight), shared_from_this());
+  core.SendWithDue(std::move(flights), shared_from_this());
+  // Another operation may have pushed what this one wrote.
+  core.JoinAllSent(shared_from_this());
   return true;
 }
 

@@ -17,7 +17,9 @@ using tensorflow::ResourceMgr;
 using tensorflow::Tensor;
 using tensorflow::TensorShape;
 
-// Finds or makes the resource and puts a handle to it into output 0.
+// Finds or makes the resource and puts a handle to it into output 0. It is made
+// outside of the resource manager's lock, for that asks the shards; of two made
+// at once the first stays.
 template <typename Resource, typename Create>
 absl::Status MakeResource(OpKernelContext* context, const std::string& container,
                           const std::string& name, Create create,
@@ -25,10 +27,18 @@ absl::Status MakeResource(OpKernelContext* context, const std::string& container
   const std::string place =
       container.empty() ? context->resource_manager()->default_container()
                         : container;
-  Resource* made = nullptr;
-  TF_RETURN_IF_ERROR(context->resource_manager()->LookupOrCreate<Resource>(
-      place, name, &made, create));
-  resource->reset(made);
+  Resource* found = nullptr;
+  if (!context->resource_manager()->Lookup<Resource>(place, name, &found).ok()) {
+    Resource* made = nullptr;
+    TF_RETURN_IF_ERROR(create(&made));
+    tensorflow::core::RefCountPtr<Resource> owned(made);
+    TF_RETURN_IF_ERROR(context->resource_manager()->LookupOrCreate<Resource>(
+        place, name, &found, [&owned](Resource** taken) {
+          *taken = owned.release();
+          return absl::OkStatus();
+        }));
+  }
+  resource->reset(found);
   Tensor* handle = nullptr;
   TF_RETURN_IF_ERROR(context->allocate_output(0, TensorShape({}), &handle));
   handle->scalar<tensorflow::ResourceHandle>()() =

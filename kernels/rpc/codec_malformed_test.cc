@@ -54,6 +54,31 @@ TEST(Codec, RepliesThatDoNotFitTheRequestAreMalformed) {
   }
 }
 
+TEST(Codec, NegativeClocksInAReplyAreMalformed) {
+  const float value = 1;
+  ExchangeReply reply;
+  reply.tables.resize(1);
+  reply.tables[0].dimension = 1;
+  reply.tables[0].fetched = {RowView{&value, -1, 1}};
+  TrafficBytes kinds;
+  ExchangeReply decoded;
+  const Status status =
+      DecodeReply(EncodeReply(reply, &kinds), {{0, 1}}, &decoded, &kinds);
+  EXPECT_EQ(status.code(), StatusCode::kDataLoss);
+  EXPECT_NE(status.message().find("negative"), std::string::npos);
+}
+
+TEST(Codec, TooManyTablesAreRefused) {
+  std::string bytes;
+  for (int i = 0; i < 65536; ++i) bytes += std::string("\x22\x00", 2);
+  DecodedRequest decoded, more;
+  TrafficBytes kinds;
+  EXPECT_TRUE(DecodeRequest(Buffer(bytes), &decoded, &kinds).ok());
+  bytes += std::string("\x22\x00", 2);
+  EXPECT_EQ(DecodeRequest(Buffer(bytes), &more, &kinds).code(),
+            StatusCode::kDataLoss);
+}
+
 // Decodes as both kinds and touches everything that was decoded.
 void Devour(const std::string& bytes, const std::vector<ReplySize>& sizes) {
   DecodedRequest request;

@@ -17,6 +17,8 @@ namespace {
 using google::protobuf::io::CodedInputStream;
 using google::protobuf::internal::WireFormatLite;
 
+constexpr std::size_t kMaxTables = 65536;
+
 Status Malformed(const char* what) {
   return DataLoss("a message from the wire is malformed: ", what);
 }
@@ -239,6 +241,9 @@ Status DecodeReplyTable(Bytes message, const ReplySize& size,
     return Malformed("a reply does not fit its request");
   }
   if (rows.empty()) return OkStatus();
+  for (const Clock clock : clocks) {
+    if (clock < 0) return Malformed("a row's clock is negative");
+  }
   table->dimension = values.size() / rows.size();
   for (std::size_t i = 0; i < rows.size(); ++i) {
     *rows[i] = {&values[i * table->dimension], clocks[i],
@@ -277,6 +282,9 @@ Status DecodeRequest(const grpc::ByteBuffer& message, DecodedRequest* decoded,
             request.header.sequence = number;
             return OkStatus();
           case 4: {
+            if (request.tables.size() == kMaxTables) {
+              return Malformed("a request has more than 65536 tables");
+            }
             decoded->arrays.push_back(
                 std::make_unique<DecodedRequest::Arrays>());
             request.tables.emplace_back();

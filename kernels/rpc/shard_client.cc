@@ -176,9 +176,11 @@ Status ShardClient::CreateTable(const TableSpec& spec) {
 Status ShardClient::Assign(TableId table, Staleness staleness,
                            Span<const RowId> ids, Span<const float> rows) {
   grpc::ClientContext context;
-  connection_->SetDeadline(&context);
+  context.set_deadline(std::chrono::system_clock::now() +
+                       connection_->options.assign_timeout);
   v1::AssignRequest request;
   request.set_table(table);
+  request.set_shard(connection_->incarnation);
   request.set_staleness(static_cast<std::uint64_t>(staleness));
   request.mutable_ids()->Add(ids.begin(), ids.end());
   request.set_rows(rows.data(), rows.size() * sizeof(float));

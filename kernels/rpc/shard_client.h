@@ -27,6 +27,7 @@ struct ShardClientOptions {
   std::size_t count = 0;
   std::chrono::milliseconds connect_timeout{60000};
   std::chrono::milliseconds call_timeout{10000};  // one attempt
+  std::chrono::milliseconds assign_timeout{30000};  // one attempt of Assign
   std::size_t max_message_bytes = std::size_t{1} << 30;
 };
 

@@ -3,12 +3,33 @@
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <limits>
 #include <utility>
 
 namespace het {
+
+namespace {
+
+// gRPC replaces a socket file, whoever listens on it.
+bool SomebodyListens(const std::string& path) {
+  sockaddr_un address = {};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof address.sun_path) return false;
+  path.copy(address.sun_path, path.size());
+  const int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (probe < 0) return false;
+  const bool connected = connect(probe, reinterpret_cast<sockaddr*>(&address),
+                                 sizeof address) == 0;
+  close(probe);
+  return connected;
+}
+
+}  // namespace
 
 ShardServer::ShardServer(std::shared_ptr<EmbeddingStore> store,
                          Incarnation incarnation, ShardPlace place)
@@ -24,6 +45,10 @@ Result<std::unique_ptr<ShardServer>> ShardServer::Start(
   if (colon == std::string::npos || colon + 1 == options.listen.size()) {
     return InvalidArgument("cannot listen on '", options.listen,
                            "': expected host:port or unix:/path");
+  }
+  if (unix_socket && SomebodyListens(options.listen.substr(5))) {
+    return AlreadyExists("cannot listen on ", options.listen,
+                         ": the socket is in use, another server answers there");
   }
   std::unique_ptr<ShardServer> server(
       new ShardServer(std::move(store), incarnation, options.place));

@@ -27,7 +27,8 @@ struct ShardServerOptions {
 class ShardServer {
  public:
   // INVALID_ARGUMENT for an address that cannot be parsed, ALREADY_EXISTS when
-  // it cannot be bound (the port is in use, or the address is not this host's).
+  // it cannot be bound (the port or the socket is in use, or the address is not
+  // this host's). A socket file that nobody listens on is replaced.
   static Result<std::unique_ptr<ShardServer>> Start(
       const ShardServerOptions& options, std::shared_ptr<EmbeddingStore> store,
       Incarnation incarnation);

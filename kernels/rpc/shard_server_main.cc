@@ -7,7 +7,9 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <cstdint>
 #include <cstdlib>
+#include <limits>
 #include <memory>
 #include <string>
 
@@ -54,9 +56,16 @@ int main(int argc, char** argv) {
   for (int flag; (flag = getopt_long(argc, argv, "", flags, nullptr)) != -1;) {
     unsigned long long number = 0;
     const bool numeric = flag == 'i' || flag == 'n' || flag == 'm';
-    if (numeric && !ParseNumber(optarg, &number)) {
-      std::fprintf(stderr, "het-tf-shard: expected a number, got '%s'\n",
-                   optarg);
+    const unsigned long long least = flag == 'm' ? 1 : 0;
+    const unsigned long long most =
+        flag == 'm' ? std::numeric_limits<std::size_t>::max()
+                    : std::numeric_limits<std::uint32_t>::max();
+    if (numeric && (!ParseNumber(optarg, &number) || number < least ||
+                    number > most)) {
+      std::fprintf(stderr,
+                   "het-tf-shard: expected a number from %llu to %llu, got "
+                   "'%s'\n",
+                   least, most, optarg);
       return 2;
     }
     switch (flag) {
@@ -103,7 +112,9 @@ int main(int argc, char** argv) {
   sigaddset(&stop, SIGINT);
   pthread_sigmask(SIG_BLOCK, &stop, nullptr);
 
-  auto shard = std::make_shared<het::Shard>();
+  het::Shard::Options shard_options;
+  shard_options.max_reply_bytes = options.max_message_bytes;
+  auto shard = std::make_shared<het::Shard>(shard_options);
   auto server = het::ShardServer::Start(options, shard, shard->incarnation());
   if (!server.ok()) {
     std::fprintf(stderr, "het-tf-shard: %s\n",

@@ -2,6 +2,11 @@
 // that stop, and servers that are gone. (Versions and places: handshake_test.cc;
 // what stores do: rpc_contract_test.cc.)
 
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cstdlib>
 #include <future>
 #include <thread>
 
@@ -74,6 +79,23 @@ TEST_F(ShardServerTest, MessagesAboveTheOtherSidesLimitAreErrorsAtOnce) {
       << status.ToString();
 }
 
+TEST_F(ShardServerTest, AnAssignMeantForAnotherIncarnationIsRefused) {
+  StartServer();
+  const auto store = Open({});
+  ASSERT_TRUE(store->CreateTable(spec_).ok());
+  const std::string address = options_.listen;
+  StopServer();
+  StartServer();  // on the same address, as another incarnation
+  ASSERT_EQ(options_.listen, address);
+  ASSERT_TRUE(shard_->CreateTable(spec_).ok());
+  const std::vector<RowId> ids = {1};
+  const std::vector<float> rows(spec_.dimension, 1);
+  const Status status = store->Assign(spec_.id(), 0, ids, rows);
+  EXPECT_EQ(status.code(), StatusCode::kFailedPrecondition)
+      << status.ToString();
+  EXPECT_TRUE(Contains(status, "restarted")) << status.ToString();
+}
+
 TEST_F(ShardServerTest, BothSidesCountTheSameBytes) {
   StartServer();
   const auto store = Open({});
@@ -103,6 +125,32 @@ TEST_F(ShardServerTest, APortInUseIsAClearError) {
   EXPECT_EQ(status.code(), StatusCode::kAlreadyExists);
   EXPECT_TRUE(Contains(status, options_.listen)) << status.ToString();
   EXPECT_TRUE(Contains(status, "in use")) << status.ToString();
+}
+
+TEST_F(ShardServerTest, ASocketInUseIsAClearErrorAndAStaleOneIsReplaced) {
+  char folder[] = "/tmp/het_tf_socketXXXXXX";
+  ASSERT_NE(mkdtemp(folder), nullptr);
+  const std::string path = std::string(folder) + "/shard";
+  // A file left behind by a server that was killed.
+  sockaddr_un address = {};
+  address.sun_family = AF_UNIX;
+  path.copy(address.sun_path, sizeof address.sun_path - 1);
+  const int stale = socket(AF_UNIX, SOCK_STREAM, 0);
+  ASSERT_EQ(bind(stale, reinterpret_cast<sockaddr*>(&address), sizeof address),
+            0);
+  close(stale);
+  ASSERT_EQ(access(path.c_str(), F_OK), 0);
+  options_.listen = "unix:" + path;
+  const auto shard = std::make_shared<Shard>();
+  {
+    const auto first = ShardServer::Start(options_, shard, 1);
+    ASSERT_TRUE(first.ok()) << first.status().ToString();
+    const Status second = ShardServer::Start(options_, shard, 2).status();
+    EXPECT_EQ(second.code(), StatusCode::kAlreadyExists);
+    EXPECT_TRUE(Contains(second, "socket is in use")) << second.ToString();
+  }
+  unlink(path.c_str());
+  rmdir(folder);
 }
 
 TEST_F(ShardServerTest, AddressesThatCannotBeAreRefused) {

@@ -94,6 +94,12 @@ grpc::ServerUnaryReactor* ShardService::Exchange(
 grpc::ServerUnaryReactor* ShardService::Assign(
     grpc::CallbackServerContext* context, const v1::AssignRequest* request,
     v1::AssignReply*) {
+  if (request->shard() != 0 && request->shard() != incarnation_) {
+    return Finish(context,
+                  FailedPrecondition("Assign: the shard has been restarted, and "
+                                     "the rows it held are gone; restart the "
+                                     "job"));
+  }
   if (request->rows().size() % sizeof(float) != 0) {
     return Finish(context, InvalidArgument("Assign: ", request->rows().size(),
                                            " bytes of rows are not a number of "

@@ -31,6 +31,7 @@ Shard::Shard(const Options& options)
     : incarnation_(options.incarnation != 0 ? options.incarnation
                                             : DrawIncarnation()),
       window_(options.window),
+      max_reply_bytes_(options.max_reply_bytes),
       started_(std::chrono::steady_clock::now()) {}
 
 void Shard::Exchange(const ExchangeRequest& request, ExchangeDone done) {
@@ -78,10 +79,25 @@ Result<ExchangeReply> Shard::Execute(const ExchangeRequest& request,
     if (tables.back() == nullptr) return UnknownTable(exchange.table);
     HET_RETURN_IF_ERROR(CheckTableExchange(exchange, tables.back()->spec()));
   }
-  ++(repeated ? repeated_ : exchanges_);
-
+  HET_RETURN_IF_ERROR(CheckReplySize(request, tables));
+  // Memory for the reply is there before anything is applied, too.
   ExchangeReply reply;
   reply.tables.resize(request.tables.size());
+  std::vector<std::shared_ptr<float[]>> rows(request.tables.size());
+  for (std::size_t t = 0; t < tables.size(); ++t) {
+    const TableExchange& exchange = request.tables[t];
+    TableReply& answer = reply.tables[t];
+    answer.dimension = tables[t]->spec().dimension;
+    answer.fetched.resize(exchange.fetch_ids.size());
+    answer.validated.resize(exchange.validate_ids.size());
+    const std::size_t most = answer.fetched.size() + answer.validated.size();
+    if (most == 0) continue;
+    // Uninitialised on purpose: rows of valid copies are never written.
+    rows[t].reset(new float[most * answer.dimension]);
+    reply.buffers.push_back(rows[t]);
+  }
+  ++(repeated ? repeated_ : exchanges_);
+
   for (std::size_t t = 0; t < tables.size(); ++t) {
     const TableExchange& exchange = request.tables[t];
     Table& table = *tables[t];
@@ -89,24 +105,34 @@ Result<ExchangeReply> Shard::Execute(const ExchangeRequest& request,
       table.Push(exchange.push_ids, exchange.push_clocks,
                  exchange.push_learning_rates, exchange.push_gradients);
     }
-    reply.tables[t].dimension = table.spec().dimension;
-    const std::size_t fetched = exchange.fetch_ids.size();
-    const std::size_t validated = exchange.validate_ids.size();
-    if (fetched + validated == 0) continue;
-    // Uninitialised on purpose: rows of valid copies are never written.
-    std::shared_ptr<float[]> values(
-        new float[(fetched + validated) * table.spec().dimension]);
+    if (rows[t] == nullptr) continue;
     TableReply& answer = reply.tables[t];
-    answer.fetched.resize(fetched);
-    table.Fetch(exchange.fetch_ids, values.get(), answer.fetched.data());
-    answer.validated.resize(validated);
+    table.Fetch(exchange.fetch_ids, rows[t].get(), answer.fetched.data());
     table.FetchStale(exchange.validate_ids, exchange.validate_clocks,
                      exchange.staleness,
-                     values.get() + fetched * table.spec().dimension,
+                     rows[t].get() + answer.fetched.size() * answer.dimension,
                      answer.validated.data());
-    reply.buffers.push_back(std::move(values));
   }
   return reply;
+}
+
+Status Shard::CheckReplySize(
+    const ExchangeRequest& request,
+    const std::vector<std::shared_ptr<Table>>& tables) const {
+  std::size_t bytes = 0;
+  for (std::size_t t = 0; t < tables.size(); ++t) {
+    const std::size_t row = tables[t]->spec().dimension * sizeof(float) +
+                            sizeof(Clock) + sizeof(float);
+    bytes += row * (request.tables[t].fetch_ids.size() +
+                    request.tables[t].validate_ids.size());
+  }
+  if (bytes <= max_reply_bytes_) return OkStatus();
+  // A refused request, which takes its number: it was not applied.
+  return InvalidArgument("the reply to this exchange may have ", bytes,
+                         " bytes, the limit of this shard is ",
+                         max_reply_bytes_,
+                         ": use smaller batches, or raise the shard's "
+                         "--max-message-bytes");
 }
 
 Status Shard::CreateTable(const TableSpec& spec) {

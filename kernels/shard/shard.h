@@ -34,6 +34,9 @@ class Shard final : public EmbeddingStore {
     Incarnation incarnation = 0;
     // How many exchanges of one worker may be under way at once.
     std::uint64_t window = 4096;
+    // An exchange whose reply could be larger is refused before any of it is
+    // applied.
+    std::size_t max_reply_bytes = std::size_t{1} << 30;
   };
 
   Shard();
@@ -59,9 +62,12 @@ class Shard final : public EmbeddingStore {
   std::shared_ptr<Table> FindTable(TableId id) const;
   std::shared_ptr<WorkerOrder> FindWorker(Incarnation worker);
   Result<ExchangeReply> Execute(const ExchangeRequest& request, bool repeated);
+  Status CheckReplySize(const ExchangeRequest& request,
+                        const std::vector<std::shared_ptr<Table>>& tables) const;
 
   const Incarnation incarnation_;
   const std::uint64_t window_;
+  const std::size_t max_reply_bytes_;
   const std::chrono::steady_clock::time_point started_;
   std::atomic<std::int64_t> exchanges_{0};
   std::atomic<std::int64_t> repeated_{0};

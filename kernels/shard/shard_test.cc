@@ -22,6 +22,7 @@ class ShardTest : public testing::Test {
     Shard::Options options;
     options.incarnation = 42;
     options.window = 8;
+    options.max_reply_bytes = 64;  // four rows
     return options;
   }
 
@@ -110,6 +111,20 @@ TEST_F(ShardTest, RefusesAnExchangeMeantForAnotherIncarnation) {
         << answer->status.message();
   }
   EXPECT_EQ(Value(*Send({7, 42, 1})), 1);
+}
+
+TEST_F(ShardTest, AReplyAboveTheLimitIsRefusedBeforeAnythingIsApplied) {
+  OwnedRequest request;
+  OwnedRequest::Table& table = request.Add(spec_.id());
+  table.Push(1, 1, 1, {-1});
+  for (RowId id = 0; id < 5; ++id) table.Fetch(id);
+  request.header = {7, 42, 1};
+  const Status status = ExchangeAndWait(*shard_, request.request()).status();
+  EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
+  EXPECT_NE(status.message().find("80 bytes, the limit of this shard is 64"),
+            std::string::npos)
+      << status.ToString();
+  EXPECT_EQ(Value(*Send({7, 42, 2})), 1);
 }
 
 TEST_F(ShardTest, CloseAnswersWhatWaitsAndWhatWouldHaveTo) {

@@ -1,5 +1,6 @@
 #include "kernels/shard/worker_order.h"
 
+#include <new>
 #include <utility>
 
 namespace het {
@@ -60,7 +61,12 @@ void WorkerOrder::Drain(std::uint64_t sequence, Turn turn) {
       MutexLock lock(&mutex_);
       repeated = sequence < next_;
     }
-    turn.run(repeated);
+    try {
+      turn.run(repeated);
+    } catch (const std::bad_alloc&) {
+      turn.refuse(ResourceExhausted("the shard has no memory left for exchange ",
+                                    sequence, ", which may be applied in part"));
+    }
     MutexLock lock(&mutex_);
     if (!repeated) ++next_;
     const auto first = waiting_.begin();

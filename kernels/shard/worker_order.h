@@ -24,7 +24,8 @@ namespace het {
 class WorkerOrder {
  public:
   // One exchange: run(repeated) executes and answers it, refuse(status) answers
-  // it without executing. Exactly one of the two is called, once.
+  // it without executing. Exactly one of the two is called, once; but when run
+  // has no memory left to answer (std::bad_alloc), refuse is called after it.
   struct Turn {
     std::function<void(bool repeated)> run;
     std::function<void(Status)> refuse;

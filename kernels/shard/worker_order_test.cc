@@ -122,6 +122,19 @@ TEST(WorkerOrder, CloseRefusesWhatWaitsAndWhatWouldHaveTo) {
   EXPECT_EQ(record.Take(), Ran{"1"}) << "what need not wait still runs";
 }
 
+TEST(WorkerOrder, ATurnWithoutMemoryIsRefusedAndTheNextOnesRun) {
+  Record record;
+  WorkerOrder order(10);
+  record.during = [](std::uint64_t n) {
+    if (n == 1) throw std::bad_alloc();
+  };
+  order.Submit(2, record.Turn(2));
+  order.Submit(1, record.Turn(1));
+  EXPECT_EQ(record.Take(), (Ran{"1", "1 RESOURCE_EXHAUSTED", "2"}));
+  order.Submit(3, record.Turn(3));
+  EXPECT_EQ(record.Take(), Ran{"3"});
+}
+
 TEST(WorkerOrder, ItsEndRefusesWhatWaits) {
   Record record;
   {

@@ -103,7 +103,10 @@ class EmbeddingStore {
   // Overwrites rows from outside of training: values become `rows` (ids.size()
   // x dimension), slots those of a new row, and the clock moves so far that
   // every copy made before fails validation at `staleness`
-  // (ClockAfterAssign). Blocks.
+  // (ClockAfterAssign). At least once, row by row: it may be repeated, so a push
+  // by anybody while it runs is applied before or after the new value, and in
+  // the first case is lost; a read may see some rows new and others old. Use it
+  // while nobody trains. Blocks.
   virtual Status Assign(TableId table, Staleness staleness,
                         Span<const RowId> ids, Span<const float> rows) = 0;
 

@@ -1,5 +1,6 @@
 #include "kernels/store/request_split.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace het {
@@ -79,8 +80,40 @@ ExchangeReply RequestSplit::PrepareReply() const {
   return whole;
 }
 
-void RequestSplit::Merge(std::size_t shard, ExchangeReply reply,
-                         ExchangeReply* whole) const {
+Status RequestSplit::CheckReply(std::size_t shard,
+                                const ExchangeReply& reply) const {
+  const std::vector<TablePart>& tables = parts_[shard].tables;
+  if (reply.tables.size() != tables.size()) {
+    return Internal("shard ", shard, " replied about ", reply.tables.size(),
+                    " tables, expected ", tables.size());
+  }
+  for (std::size_t p = 0; p < tables.size(); ++p) {
+    const TableReply& answer = reply.tables[p];
+    if (answer.validated.size() != tables[p].validate_ids.size() ||
+        answer.fetched.size() != tables[p].fetch_ids.size()) {
+      return Internal("shard ", shard, " replied with ",
+                      answer.validated.size(), " validated and ",
+                      answer.fetched.size(), " fetched rows, expected ",
+                      tables[p].validate_ids.size(), " and ",
+                      tables[p].fetch_ids.size());
+    }
+    // Without a row the dimension need not be known.
+    const bool rows =
+        !answer.fetched.empty() ||
+        std::any_of(answer.validated.begin(), answer.validated.end(),
+                    [](const RowView& row) { return row.values != nullptr; });
+    const std::size_t dimension = sizes_[tables[p].table].dimension;
+    if (rows && answer.dimension != dimension) {
+      return Internal("shard ", shard, " replied with rows of dimension ",
+                      answer.dimension, ", expected ", dimension);
+    }
+  }
+  return OkStatus();
+}
+
+Status RequestSplit::Merge(std::size_t shard, ExchangeReply reply,
+                           ExchangeReply* whole) const {
+  HET_RETURN_IF_ERROR(CheckReply(shard, reply));
   const ShardPart& part = parts_[shard];
   for (std::size_t p = 0; p < part.tables.size(); ++p) {
     const TablePart& table = part.tables[p];
@@ -96,6 +129,7 @@ void RequestSplit::Merge(std::size_t shard, ExchangeReply reply,
   for (auto& buffer : reply.buffers) {
     whole->buffers.push_back(std::move(buffer));
   }
+  return OkStatus();
 }
 
 }  // namespace het

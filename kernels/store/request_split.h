@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "kernels/base/status.h"
 #include "kernels/store/exchange.h"
 #include "kernels/store/router.h"
 
@@ -29,8 +30,10 @@ class RequestSplit {
   }
 
   // Moves the shard's reply to its places in `whole`, which has been sized by
-  // PrepareReply.
-  void Merge(std::size_t shard, ExchangeReply reply, ExchangeReply* whole) const;
+  // PrepareReply. INTERNAL for a reply that does not fit the shard's request;
+  // `whole` is then as before.
+  Status Merge(std::size_t shard, ExchangeReply reply,
+               ExchangeReply* whole) const;
   ExchangeReply PrepareReply() const;
 
  private:
@@ -52,6 +55,7 @@ class RequestSplit {
     ExchangeRequest request;
   };
 
+  Status CheckReply(std::size_t shard, const ExchangeReply& reply) const;
   void Cut(const TableExchange& exchange, std::size_t table,
            std::size_t dimension, const Router& router);
 

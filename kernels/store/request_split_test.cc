@@ -79,7 +79,8 @@ TEST(RequestSplit, PartsTogetherAreTheWholeAndRepliesComeHome) {
         }
       }
       answer.buffers.push_back(buffer);
-      if (!part.tables.empty()) split.Merge(s, std::move(answer), &reply);
+      const Status merged = split.Merge(s, std::move(answer), &reply);
+      EXPECT_TRUE(merged.ok()) << merged.ToString();
     }
     for (std::size_t t = 0; t < 3; ++t) {
       const OwnedRequest::Table& table = whole.tables[t];
@@ -101,6 +102,39 @@ TEST(RequestSplit, PartsTogetherAreTheWholeAndRepliesComeHome) {
       }
     }
   }
+}
+
+TEST(RequestSplit, AReplyThatDoesNotFitIsAnErrorThatNamesTheShard) {
+  OwnedRequest whole;
+  whole.Add(1).Fetch(0).Validate(0, 1);
+  const Router router(7);
+  const std::size_t shard = router.ShardOf(0);
+  const RequestSplit split(whole.request(), {2}, router);
+  ExchangeReply reply = split.PrepareReply();
+  const float values[] = {1, 2};
+  ExchangeReply right;
+  right.tables.resize(1);
+  right.tables[0].dimension = 2;
+  right.tables[0].fetched = {RowView{values, 1, 1}};
+  right.tables[0].validated = {RowView{}};
+  EXPECT_TRUE(split.Merge(shard, right, &reply).ok());
+  ExchangeReply wrong = right;
+  wrong.tables[0].dimension = 1;
+  Status status = split.Merge(shard, wrong, &reply);
+  EXPECT_EQ(status.code(), StatusCode::kInternal);
+  EXPECT_NE(status.message().find(internal::StreamToString(
+                "shard ", shard, " replied with rows of dimension 1, expected "
+                "2")),
+            std::string::npos)
+      << status.ToString();
+  wrong = right;
+  wrong.tables.emplace_back();
+  EXPECT_EQ(split.Merge(shard, wrong, &reply).code(), StatusCode::kInternal);
+  wrong.tables.clear();
+  EXPECT_EQ(split.Merge(shard, wrong, &reply).code(), StatusCode::kInternal);
+  wrong = right;
+  wrong.tables[0].fetched.clear();
+  EXPECT_EQ(split.Merge(shard, wrong, &reply).code(), StatusCode::kInternal);
 }
 
 TEST(RequestSplit, AShardWithNothingToDoGetsAnEmptyRequest) {

@@ -28,8 +28,8 @@ struct RetryingStore::Core {
         timer(std::move(clock)),
         jitter(Mix64(options.worker ^ options.jitter_seed)) {}
 
-  // The pause after `attempts` attempts, or DEADLINE_EXCEEDED when it would
-  // reach past the deadline. `cause` is why the last attempt failed.
+  // The pause after `attempts` attempts, or DEADLINE_EXCEEDED when the attempt
+  // after it could reach past the deadline. `cause` is why the last attempt failed.
   Result<Timer::Clock::duration> Pause(int attempts,
                                        Timer::Clock::time_point deadline,
                                        const std::string& call,
@@ -48,7 +48,7 @@ struct RetryingStore::Core {
     const Timer::Clock::duration pause =
         Timer::Clock::duration(longest) / 2 +
         Timer::Clock::duration(longest) / 2 * (bits % 1024) / 1024;
-    if (timer->Now() + pause <= deadline) return pause;
+    if (timer->Now() + pause + options.attempt <= deadline) return pause;
     return DeadlineExceeded(options.name, ": ", call,
                             " did not succeed within ",
                             options.deadline.count(), " ms (", attempts,
@@ -191,8 +191,17 @@ Status RetryingStore::CreateTable(const TableSpec& spec) {
 
 Status RetryingStore::Assign(TableId table, Staleness staleness,
                              Span<const RowId> ids, Span<const float> rows) {
-  return Retry("Assign", [&] {
-    return core_->store->Assign(table, staleness, ids, rows);
+  std::string call;
+  {
+    MutexLock lock(&core_->mutex);
+    const auto known = core_->tables.find(table);
+    call = "Assign to table " + (known == core_->tables.end()
+                                     ? "(unknown)"
+                                     : "'" + known->second + "'");
+  }
+  return Retry(call, [&] {
+    const Status status = core_->store->Assign(table, staleness, ids, rows);
+    return IsRetried(status.code()) ? status : status.WithContext(call);
   });
 }
 

@@ -36,6 +36,9 @@ struct RetryOptions {
   Incarnation shard = 0;   // the shard's, as first met
   std::string name;        // "shard 1 (127.0.0.1:4700)", for messages
   std::chrono::milliseconds deadline{30000};
+  // The longest that the wrapped store takes for one attempt: none begins that
+  // could end after the deadline, except the first.
+  std::chrono::milliseconds attempt{0};
   // The pause before attempt n + 1 lies between one half and all of
   // initial_backoff * 2^(n-1), and is at most max_backoff.
   std::chrono::milliseconds initial_backoff{10};

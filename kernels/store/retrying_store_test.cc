@@ -151,6 +151,37 @@ TEST_F(RetryingStoreTest, EndsAtTheDeadlineNamingShardTableCallAndCause) {
   }
 }
 
+TEST_F(RetryingStoreTest, AFailedAssignNamesItsTable) {
+  for (const Status& failure : {Internal("x"), Unavailable("x")}) {
+    RetryOptions options;
+    options.name = "shard 0";
+    options.deadline = milliseconds(0);
+    RetryingStore store(scripted_, options, timer_);
+    ASSERT_TRUE(store.CreateTable(spec_).ok());
+    scripted_->script = {failure};
+    const Status status = store.Assign(spec_.id(), 0, {}, {});
+    EXPECT_NE(status.message().find("Assign to table 'user'"),
+              std::string::npos)
+        << status.ToString();
+  }
+}
+
+TEST_F(RetryingStoreTest, BeginsNoAttemptThatCouldEndAfterTheDeadline) {
+  RetryOptions options;
+  options.name = "shard 0";
+  options.deadline = milliseconds(900);
+  options.attempt = milliseconds(300);
+  RetryingStore store(scripted_, options, timer_);
+  for (int i = 0; i < 1000; ++i) scripted_->script.push_back(Unavailable("x"));
+  const auto started = timer_->Now();
+  Status answer;
+  store.Exchange(request_.request(),
+                 [&](Status status, ExchangeReply) { answer = status; });
+  RunTimer();
+  EXPECT_EQ(answer.code(), StatusCode::kDeadlineExceeded);
+  EXPECT_LE(timer_->Now() - started, milliseconds(600));
+}
+
 TEST_F(RetryingStoreTest, FinalErrorsAreNotRepeatedAndNameTheShard) {
   for (const Status& failure :
        {InvalidArgument("x"), NotFound("x"), ResourceExhausted("too large")}) {

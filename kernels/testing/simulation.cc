@@ -146,8 +146,15 @@ void Simulation::Update(std::size_t worker, const std::vector<RowId>& ids,
   oracle_->Commit(worker, unique.ids(), merged, learning_rate);
   ++busy_[worker];
   caches_[worker]->Update(call->ids, call->gradients.data(), learning_rate,
-                          1.0f, [this, worker, call](Status status) {
+                          1.0f,
+                          [this, worker, call, before = commits_[worker]](
+                              Status status) {
                             End(worker, "update", status);
+                            if (!status.ok() || options_.cache.staleness > 0) {
+                              return;
+                            }
+                            CheckStored(worker, "an update at staleness 0",
+                                        call->ids, before);
                           });
 }
 
@@ -158,15 +165,25 @@ void Simulation::Flush(std::size_t worker) {
   caches_[worker]->Flush([this, worker, before = commits_[worker]](
                              Status status) {
     End(worker, "flush", status);
-    if (!status.ok() || options_.optimizer.name != "sgd") return;
-    for (const auto& [id, count] : before) {
-      const float stored = oracle_->row(id)[worker];
-      if (stored >= static_cast<float>(count)) continue;
-      errors_.push_back(internal::StreamToString(
-          "a flush of worker ", worker, " ended with ", stored, " of ", count,
-          " commits to row ", id, " at the shard"));
-    }
+    if (!status.ok()) return;
+    std::vector<RowId> ids;
+    for (const auto& [id, count] : before) ids.push_back(id);
+    CheckStored(worker, "a flush", ids, before);
   });
+}
+
+void Simulation::CheckStored(std::size_t worker, const char* what,
+                             const std::vector<RowId>& ids,
+                             const std::map<RowId, std::int64_t>& before) {
+  if (options_.optimizer.name != "sgd") return;
+  for (const RowId id : ids) {
+    const float stored = oracle_->row(id)[worker];
+    const std::int64_t count = before.at(id);
+    if (stored >= static_cast<float>(count)) continue;
+    errors_.push_back(internal::StreamToString(
+        what, " of worker ", worker, " ended with ", stored, " of ", count,
+        " commits to row ", id, " at the shard"));
+  }
 }
 
 // --- What happens next. -----------------------------------------------------

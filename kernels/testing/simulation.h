@@ -83,8 +83,6 @@ class Simulation {
   }
 
   StalenessOracle& oracle() { return *oracle_; }
-  EmbeddingCache& cache(std::size_t worker) { return *caches_[worker]; }
-  SimulatedNetwork& network() { return *network_; }
   const TableSpec& table() const { return table_; }
   // Errors of operations; none is expected.
   const std::vector<std::string>& errors() const { return errors_; }
@@ -106,6 +104,10 @@ class Simulation {
     return options_.workers + shard;
   }
   void End(std::size_t worker, const char* what, const Status& status);
+  // An operation has ended that brings these commits to the shards.
+  void CheckStored(std::size_t worker, const char* what,
+                   const std::vector<RowId>& ids,
+                   const std::map<RowId, std::int64_t>& before);
 
   const SimulationOptions options_;
   TableSpec table_;

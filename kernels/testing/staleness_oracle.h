@@ -74,14 +74,7 @@ class StalenessOracle : public std::enable_shared_from_this<StalenessOracle> {
     return std::exchange(validations_, {});
   }
 
-  // c_c of the worker's copy, c_g of the row.
-  Clock current(std::size_t worker, RowId id) {
-    return copies_[{worker, id}].current;
-  }
-  Clock start(std::size_t worker, RowId id) {
-    return copies_[{worker, id}].start;
-  }
-  Clock global(RowId id) { return RowOf(id).clock; }
+  // As the shard has it.
   const std::vector<float>& row(RowId id) { return RowOf(id).values; }
 
   const std::vector<Violation>& violations() const { return violations_; }

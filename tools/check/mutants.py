@@ -92,8 +92,8 @@ MUTANTS = (
         "evicted-gradients-are-dropped",
         "3",
         "cache/cache_core_rows.cc",
-        "  if (state.pending_commits > 0) {\n    outbox_.Append",
-        "  if (state.pending_commits > 1000000) {\n    outbox_.Append",
+        "  if (state.pending_commits > 0) {\n    OutboxBatch()->Append",
+        "  if (state.pending_commits > 1000000) {\n    OutboxBatch()->Append",
         ((INVARIANTS, "*Invariant3*"), (EXPLICIT, "*Eviction*"), (CACHE, "*CapacityBounds*")),
     ),
     Mutant(
