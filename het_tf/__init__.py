@@ -15,6 +15,7 @@ from het_tf.version import check_tensorflow
 if TYPE_CHECKING:
     from het_tf import callbacks, data, layers
     from het_tf.optimizers import DistributedOptimizer
+    from het_tf.rowwise_adagrad import RowwiseAdagrad
     from het_tf.runtime import barrier, flush, init, rank, shards, shutdown, size
 
 check_tensorflow()
@@ -22,6 +23,7 @@ check_tensorflow()
 __all__ = [
     "CacheConfig",
     "DistributedOptimizer",
+    "RowwiseAdagrad",
     "TableConfig",
     "__version__",
     "barrier",
@@ -40,6 +42,7 @@ __all__ = [
 _MODULES = ("callbacks", "data", "layers")
 _HOME = {
     "DistributedOptimizer": "optimizers",
+    "RowwiseAdagrad": "rowwise_adagrad",
     "barrier": "runtime",
     "flush": "runtime",
     "init": "runtime",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
+
+from het_tf.rowwise_adagrad import RowwiseAdagrad
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,10 @@ class Component:
             f"{prefix}_names": [name for name, _ in self.parameters],
             f"{prefix}_values": [value for _, value in self.parameters],
         }
+
+    def with_option(self, name: str, value: float | None) -> Component:
+        """With one parameter more, unless its value is None or 0."""
+        return replace(self, parameters=(*self.parameters, (name, float(value)))) if value else self
 
 
 NO_OPTIMIZER = Component("none")
@@ -61,8 +67,8 @@ def initializer_component(initializer: Any) -> tuple[Component, int]:
     )
 
 
-def optimizer_component(optimizer: keras.optimizers.Optimizer) -> Component:
-    """The shard's counterpart of a Keras optimizer.
+def optimizer_component(optimizer: keras.optimizers.Optimizer, *, decays: bool = True) -> Component:
+    """The shard's counterpart of a Keras optimizer, its weight decay included unless `decays` is False.
 
     Raises:
       ValueError: there is none; lists those there are.
@@ -71,17 +77,39 @@ def optimizer_component(optimizer: keras.optimizers.Optimizer) -> Component:
     # of Keras's may step in other ways.
     kind = getattr(type(optimizer), "wrapped_class", type(optimizer))
     config = optimizer.get_config()
-    if kind is keras.optimizers.SGD:
-        if config["momentum"] == 0:
-            return Component("sgd")
-        given = f"SGD(momentum={config['momentum']:g}, nesterov={config['nesterov']})"
-    elif kind is keras.optimizers.Adagrad:
-        initial, epsilon = config["initial_accumulator_value"], config["epsilon"]
-        return Component("adagrad", (("initial_accumulator_value", initial), ("epsilon", epsilon)))
-    else:
-        given = kind.__name__
-    raise ValueError(
-        f"embedding rows cannot be trained by {given}: the shards have SGD (without momentum) and Adagrad; the dense "
-        "variables may keep it when the table gets its own optimizer, "
-        "Embedding(..., optimizer=keras.optimizers.Adagrad(0.05))"
-    )
+    name, parameters = _COUNTERPARTS.get(kind, ("", ()))
+    given = kind.__name__
+    if config.get("amsgrad"):
+        name, given = "", f"{given}(amsgrad=True)"
+    if not name:
+        raise ValueError(
+            f"embedding rows cannot be trained by {given}: the shards have SGD (with momentum and nesterov), Adagrad, "
+            "het_tf.RowwiseAdagrad, Adam and AdamW (on the rows that a step touches; without amsgrad) and Ftrl; the "
+            "dense variables may keep it when the table gets its own optimizer, "
+            "Embedding(..., optimizer=keras.optimizers.Adagrad(0.05))"
+        )
+    if name == "momentum" and config["momentum"] == 0:
+        name, parameters = "sgd", ()
+    component = Component(name, tuple((parameter, float(config[parameter])) for parameter in parameters))
+    return component.with_option("weight_decay", config["weight_decay"] if decays else None)
+
+
+# kernels/optimizer has the formulas. The parameters' names are Keras's.
+_COUNTERPARTS: dict[type, tuple[str, tuple[str, ...]]] = {
+    keras.optimizers.SGD: ("momentum", ("momentum", "nesterov")),
+    keras.optimizers.Adagrad: ("adagrad", ("initial_accumulator_value", "epsilon")),
+    RowwiseAdagrad: ("rowwise_adagrad", ("initial_accumulator_value", "epsilon")),
+    keras.optimizers.Adam: ("lazy_adam", ("beta_1", "beta_2", "epsilon")),
+    keras.optimizers.AdamW: ("lazy_adam", ("beta_1", "beta_2", "epsilon")),
+    keras.optimizers.Ftrl: (
+        "ftrl",
+        (
+            "learning_rate_power",
+            "initial_accumulator_value",
+            "l1_regularization_strength",
+            "l2_regularization_strength",
+            "l2_shrinkage_regularization_strength",
+            "beta",
+        ),
+    ),
+}

@@ -91,8 +91,9 @@ class TableConfig:
       embedding_dim: floats per row.
       initializer: a Keras initializer or its name: uniform, normal, truncated
         normal, zeros, ones, constant.
-      optimizer: the table's own optimizer, a Keras SGD or Adagrad or its name;
-        None: the counterpart of the optimizer that the model is compiled with.
+      optimizer: the table's own optimizer, one that `Embedding` takes; None: the
+        counterpart of the optimizer that the model is compiled with.
+      row_clipnorm: the largest norm of a row's pushed gradient; None: no limit.
       combiner: None, ``"sum"``, ``"mean"`` or ``"sqrtn"``: how the rows of one
         example's ids are made one.
       cache: None for no cache.
@@ -105,3 +106,4 @@ class TableConfig:
     optimizer: Any = None
     combiner: str | None = None
     cache: CacheConfig | None = None
+    row_clipnorm: float | None = None

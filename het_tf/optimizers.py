@@ -31,9 +31,11 @@ def DistributedOptimizer(optimizer: Any) -> keras.optimizers.Optimizer:  # noqa:
     Args:
       optimizer: a Keras optimizer that has not been used yet, or its name. For
         dense variables any will do. Tables are trained by their own optimizer,
-        or by the shards' counterpart of this one: SGD without momentum,
-        Adagrad. Clipping counts the gradients of tables as Keras counts those
-        of its own Embedding, and is exact over all workers.
+        or by the shards' counterpart of this one: SGD, with momentum and
+        Nesterov's, Adagrad, het_tf.RowwiseAdagrad, Adam and AdamW (lazily, on
+        the rows that a step touches), Ftrl, with their weight decay. Clipping
+        counts the gradients of tables as Keras counts those of its own
+        Embedding, and is exact over all workers.
 
     Returns:
       The optimizer itself, extended: an instance of a subclass of its class.
@@ -174,12 +176,7 @@ class _Distributed(_Optimizer):
                 "belong to them: leave it out"
             )
         if table.own_optimizer is None:
-            if self.weight_decay:
-                raise ValueError(
-                    f"weight_decay={self.weight_decay!r} is not applied to the rows of table {table.name!r}: leave it "
-                    "out, or give the table an optimizer of its own, Embedding(..., optimizer=...)"
-                )
-            table.set_optimizer(optimizer_component(self))
+            table.set_optimizer(optimizer_component(self, decays=self._use_weight_decay(table.anchor)))
         _ = table.handle
 
     def _finish(self, synchronous: list[Table]) -> None:

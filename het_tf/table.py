@@ -31,6 +31,7 @@ class TableSpec:
     seed: int
     vocabulary_size: int | None
     cache: CacheConfig | None
+    row_clipnorm: float | None
     reject_non_finite: bool
 
     def __post_init__(self) -> None:
@@ -110,6 +111,7 @@ class Table:
           tf.errors.InvalidArgumentError: something else does already, here or
             on another worker.
         """
+        optimizer = optimizer.with_option("row_clipnorm", self.spec.row_clipnorm)
         if optimizer == self.optimizer:
             return
         handle = self._open(optimizer)

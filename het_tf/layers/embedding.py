@@ -26,7 +26,6 @@ _REFUSED_OPTIONS = (
     "clipnorm",
     "clipvalue",
     "global_clipnorm",
-    "weight_decay",
     "use_ema",
     "loss_scale_factor",
     "gradient_accumulation_steps",
@@ -50,9 +49,12 @@ class Embedding(keras.layers.Layer):
         of the ids.
       cache: `CacheConfig`; None: no cache, every step reads and writes the
         shards.
-      optimizer: a Keras SGD or Adagrad (or its name) for this table alone, with
-        its own learning rate; None: the counterpart of the optimizer that
+      optimizer: a Keras SGD, Adagrad, Adam, AdamW or Ftrl (or its name) or a
+        het_tf.RowwiseAdagrad for this table alone, with its own learning rate
+        and weight decay; None: the counterpart of the optimizer that
         `DistributedOptimizer` wraps.
+      row_clipnorm: the shards scale a pushed gradient whose norm over the row is
+        larger down to it; None: no limit.
       table: name of the table on the shards (default: the layer's name). Layers
         with one table share its rows.
       reject_non_finite: a gradient with NaN or Inf is an error and not applied.
@@ -81,6 +83,7 @@ class Embedding(keras.layers.Layer):
         cache: CacheConfig | None = None,
         optimizer: Any = None,
         table: str | None = None,
+        row_clipnorm: float | None = None,
         reject_non_finite: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -107,6 +110,8 @@ class Embedding(keras.layers.Layer):
                 f"{where}: mixed_float16 needs loss scaling, which embedding rows do not support; use mixed_bfloat16 "
                 "or float32"
             )
+        if row_clipnorm is not None and not row_clipnorm > 0:
+            raise ValueError(f"{where}: row_clipnorm is {row_clipnorm!r}, expected more than 0, or None for no limit")
         self.input_dim = input_dim
         self.output_dim = output_dim
         self.embeddings_initializer = keras.initializers.get(embeddings_initializer)
@@ -125,6 +130,7 @@ class Embedding(keras.layers.Layer):
             seed=seed,
             vocabulary_size=input_dim,
             cache=cache,
+            row_clipnorm=row_clipnorm,
             reject_non_finite=reject_non_finite,
         )
         self._table: Table | None = None
@@ -139,6 +145,7 @@ class Embedding(keras.layers.Layer):
             combiner=config.combiner,
             cache=config.cache,
             optimizer=config.optimizer,
+            row_clipnorm=config.row_clipnorm,
             table=config.name,
             **kwargs,
         )
@@ -222,6 +229,7 @@ class Embedding(keras.layers.Layer):
             "cache": dataclasses.asdict(self.cache) if self.cache is not None else None,
             "optimizer": keras.optimizers.serialize(optimizer) if optimizer is not None else None,
             "table": self._spec.name,
+            "row_clipnorm": self._spec.row_clipnorm,
             "reject_non_finite": self.reject_non_finite,
         }
 

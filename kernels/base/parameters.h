@@ -29,6 +29,8 @@ class ParameterReader {
   float Get(const std::string& name) const {
     return static_cast<float>(values_.at(name));
   }
+  // As given, for what is computed from it before it is rounded.
+  double GetDouble(const std::string& name) const { return values_.at(name); }
 
   // INVALID_ARGUMENT that names component, parameter and value.
   Status Refuse(const std::string& name, const std::string& expected) const;

@@ -15,6 +15,10 @@ TEST(ParameterReader, GivesDefaultsAndWhatWasSet) {
   ASSERT_TRUE(reader.status().ok());
   EXPECT_EQ(reader.Get("epsilon"), 0.5f);
   EXPECT_EQ(reader.Get("rate"), 0.25f);
+  const ParameterReader beta("optimizer", {"adam", {{"beta", 0.999}}},
+                             {{"beta", 0}});
+  EXPECT_EQ(beta.Get("beta"), 0.999f);
+  EXPECT_EQ(beta.GetDouble("beta"), 0.999);
 }
 
 TEST(ParameterReader, RefusesAnUnknownNameAndListsTheKnownOnes) {

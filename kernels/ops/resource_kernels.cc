@@ -1,5 +1,7 @@
 // Kernels that make resources: the store and the tables.
 
+#include <cstdio>
+#include <cstdlib>
 #include <string>
 #include <vector>
 
@@ -44,6 +46,18 @@ absl::Status MakeResource(OpKernelContext* context, const std::string& container
   handle->scalar<tensorflow::ResourceHandle>()() =
       tensorflow::MakeResourceHandle<Resource>(context, place, name);
   return absl::OkStatus();
+}
+
+// The number that was meant by a float attribute: of the decimals that round to
+// it the shortest, 0.999 and not 0.99900001287. What a component computes from
+// its parameters in double, 1 - beta_2, then is what Keras computes.
+double Meant(float value) {
+  char text[32];
+  for (int digits = 6; digits < 9; ++digits) {
+    std::snprintf(text, sizeof(text), "%.*g", digits, value);
+    if (std::strtof(text, nullptr) == value) return std::strtod(text, nullptr);
+  }
+  return value;
 }
 
 // Blocks until the shards have answered: it runs once, before training.
@@ -146,7 +160,7 @@ class TableOp : public OpKernel {
           values.size(), " values, expected as many");
     }
     for (std::size_t i = 0; i < names.size(); ++i) {
-      spec->parameters[names[i]] = values[i];
+      spec->parameters[names[i]] = Meant(values[i]);
     }
     return absl::OkStatus();
   }

@@ -3,7 +3,10 @@
 //
 // Stateless after construction, hence thread-safe; the caller owns row and
 // slots and serialises the steps of one row. Arithmetic is plain IEEE float32
-// without contraction, so that every shard and every build gets the same bits.
+// without contraction, so that every shard and every build gets the same bits
+// (but for FTRL with a learning_rate_power other than -1/2, see there). Loops
+// over a row use nothing but sqrt of the math library: compilers make SIMD of
+// them.
 // Each optimizer is one file; CreateOptimizer is the only way to make one.
 
 #ifndef HET_TF_KERNELS_OPTIMIZER_OPTIMIZER_H_
@@ -33,7 +36,9 @@ class Optimizer {
 
   // The factor by which a worker may advance its copy provisionally until it
   // is fetched again: row -= learning_rate * StepScale() * gradient. Exact for
-  // SGD (1); for optimizers with slots the mean of the row's step scale.
+  // SGD (1); for optimizers with slots one value for the row, what the gradient
+  // itself moves in the next step (see each). Never infinite: 0 where the slots
+  // say nothing yet, and the copy then waits for the next fetch.
   virtual float StepScale(const float* slots, std::size_t dimension) const = 0;
 
   // True when a step is linear in learning_rate * gradient and keeps no state.
@@ -45,8 +50,10 @@ class Optimizer {
 };
 
 // Makes the optimizer that `spec` names; parameters left out take Keras's
-// defaults. Names: "sgd" (none), "adagrad" (initial_accumulator_value = 0.1,
-// epsilon = 1e-7), "none" (see no_optimizer.h). Anything else is INVALID_ARGUMENT and lists what exists.
+// defaults. Names: "sgd", "momentum", "adagrad", "rowwise_adagrad", "lazy_adam",
+// "ftrl", each with the parameters in its header and those of row_options.h;
+// "none" (see no_optimizer.h). Anything else is INVALID_ARGUMENT and lists what
+// exists.
 Result<std::unique_ptr<const Optimizer>> CreateOptimizer(
     const ComponentSpec& spec);
 

@@ -2,20 +2,10 @@
 
 #include "kernels/optimizer/optimizer.h"
 
-#include <gtest/gtest.h>
-
-#include <cmath>
-#include <random>
-#include <vector>
+#include "kernels/optimizer/optimizer_fixture.h"
 
 namespace het {
 namespace {
-
-std::unique_ptr<const Optimizer> Make(const ComponentSpec& spec) {
-  auto optimizer = CreateOptimizer(spec);
-  EXPECT_TRUE(optimizer.ok()) << optimizer.status().ToString();
-  return std::move(optimizer).Take();
-}
 
 TEST(Sgd, SubtractsTheLearningRateTimesTheGradient) {
   const auto sgd = Make({"sgd", {}});
@@ -84,18 +74,14 @@ TEST(Adagrad, TakesItsParameters) {
 }
 
 TEST(Optimizer, RefusesUnknownNamesAndParameters) {
-  const auto refused = [](const ComponentSpec& spec, const char* text) {
-    const Status status = CreateOptimizer(spec).status();
-    EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
-    EXPECT_NE(status.message().find(text), std::string::npos)
-        << status.ToString();
-  };
-  refused({"adamw", {}}, "adamw");
-  refused({"adamw", {}}, "sgd, adagrad");
-  refused({"sgd", {{"momentum", 0.9}}}, "momentum");
-  refused({"adagrad", {{"initial_accumulator_value", -1}}}, "at least 0");
-  refused({"adagrad", {{"epsilon", 0}}}, "more than 0");
-  refused({"adagrad", {{"epsilon", -1}}}, "more than 0");
+  ExpectRefused({"adamw", {}}, "adamw");
+  ExpectRefused({"adamw", {}},
+                "sgd, momentum, adagrad, rowwise_adagrad, lazy_adam, ftrl");
+  ExpectRefused({"sgd", {{"momentum", 0.9}}}, "momentum");
+  ExpectRefused({"adagrad", {{"initial_accumulator_value", -1}}},
+                "at least 0");
+  ExpectRefused({"adagrad", {{"epsilon", 0}}}, "more than 0");
+  ExpectRefused({"adagrad", {{"epsilon", -1}}}, "more than 0");
 }
 
 }  // namespace

@@ -173,7 +173,7 @@ def test_workers_that_disagree_about_a_table_are_told_by_the_shard(opened, start
         ({"max_pending_commits": -1}, "max_pending_commits.* -1 "),
         ({"vocabulary_size": -1}, "vocabulary_size.* -1 "),
         ({"policy": "fifo"}, "fifo.*lru, lfu, light_lfu"),
-        ({"optimizer": "adam"}, "adam.*sgd, adagrad"),
+        ({"optimizer": "adam"}, "adam.*sgd, momentum, adagrad"),
         ({"initializer": "glorot"}, "glorot.*constant, normal, truncated_normal, uniform, zeros"),
         ({"initializer_names": ["value", "mean"], "initializer_values": [1.0, 2.0]}, "mean"),
         ({"initializer_names": []}, "0 parameter names and 1 values"),

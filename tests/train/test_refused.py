@@ -30,8 +30,9 @@ SGD = keras.optimizers.SGD
         ((10, 4), {"weights": [np.zeros((10, 4))]}, ["weights", "layer.assign"]),
         ((10, 4), {"lora_rank": 2}, ["lora_rank"]),
         ((10, 4), {"dtype": "mixed_float16"}, ["mixed_float16", "mixed_bfloat16"]),
-        ((10, 4), {"optimizer": "adam"}, ["Adam", "SGD", "Adagrad"]),
-        ((10, 4), {"optimizer": SGD(0.1, momentum=0.9)}, ["momentum=0.9"]),
+        ((10, 4), {"optimizer": "rmsprop"}, ["RMSprop", "SGD", "Adagrad"]),
+        ((10, 4), {"optimizer": keras.optimizers.Adam(amsgrad=True)}, ["Adam(amsgrad=True)"]),
+        ((10, 4), {"row_clipnorm": 0.0}, ["row_clipnorm is 0.0", "more than 0"]),
         ((10, 4), {"optimizer": SGD(0.1, clipnorm=1.0)}, ["clipnorm=1.0"]),
     ],
 )
