@@ -26,6 +26,7 @@
 #include "kernels/cache/entries.h"
 #include "kernels/cache/eviction_policy.h"
 #include "kernels/cache/operation.h"
+#include "kernels/initializer/initializer.h"
 #include "kernels/optimizer/optimizer.h"
 
 namespace het {
@@ -36,6 +37,7 @@ class CacheCore : public std::enable_shared_from_this<CacheCore> {
 
   CacheCore(const TableSpec& table, const CacheOptions& options,
             std::shared_ptr<EmbeddingStore> store,
+            std::unique_ptr<const Initializer> initializer,
             const Optimizer& optimizer, std::unique_ptr<EvictionPolicy> policy);
 
   // As created: the optimizer may have come later (optimizer()).
@@ -131,9 +133,11 @@ class CacheCore : public std::enable_shared_from_this<CacheCore> {
       HET_REQUIRES(mutex);
   void Arrived(const std::shared_ptr<Operation>& operation, Finished* finished)
       HET_REQUIRES(mutex);
-  void Land(Flight* flight, Status status, const ExchangeReply& reply)
+  void Land(Flight* flight, Status status, ExchangeReply reply)
       HET_EXCLUDES(mutex);
-  Status CheckReply(const ExchangeReply& reply) const;
+  Status CheckReply(const Flight& flight, const ExchangeReply& reply) const;
+  // Computes the rows that nobody has pushed to: the shard sends a flag alone.
+  void FillInitialRows(const Flight& flight, ExchangeReply* reply) const;
   void Replace(Entry entry, const RowView& row) HET_REQUIRES(mutex);
   bool IsDirty(Entry entry) const HET_REQUIRES(mutex) {
     return entries_[entry].occupied && entries_[entry].pending_commits > 0;
@@ -149,6 +153,7 @@ class CacheCore : public std::enable_shared_from_this<CacheCore> {
   const CacheOptions options_;
   const std::int64_t max_pending_commits_;
   const std::shared_ptr<EmbeddingStore> store_;
+  const std::unique_ptr<const Initializer> initializer_;
 
   ComponentSpec optimizer_ HET_GUARDED_BY(mutex);
   bool linear_ HET_GUARDED_BY(mutex);

@@ -1,10 +1,11 @@
-// RequestSplit: every part of a request goes to the shard of its id, in order,
-// and every part of a reply comes back to its place.
+// RequestSplit: every part of a request goes to the shard of its id, sorted, and
+// every part of a reply comes back to its place.
 
 #include "kernels/store/request_split.h"
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <random>
 
@@ -49,15 +50,21 @@ TEST(RequestSplit, PartsTogetherAreTheWholeAndRepliesComeHome) {
         const std::size_t dimension = dimensions[table.table - 100];
         ASSERT_EQ(table.push_gradients.size(),
                   table.push_ids.size() * dimension);
-        Clock last = -1;
         for (std::size_t i = 0; i < table.push_ids.size(); ++i) {
           EXPECT_EQ(router.ShardOf(table.push_ids[i]), s);
-          EXPECT_GT(table.push_clocks[i], last) << "out of order";
-          last = table.push_clocks[i];
+          const Clock clock = table.push_clocks[i];
+          if (i > 0) {
+            ASSERT_LE(table.push_ids[i - 1], table.push_ids[i]);
+            if (table.push_ids[i - 1] == table.push_ids[i]) {
+              EXPECT_GT(clock, table.push_clocks[i - 1]) << "steps out of order";
+            }
+          }
           EXPECT_EQ(table.push_learning_rates[i],
-                    static_cast<float>(last) / 2);
-          EXPECT_EQ(table.push_gradients[i * dimension],
-                    static_cast<float>(last));
+                    static_cast<float>(clock) / 2);
+          for (std::size_t d = 0; d < dimension; ++d) {
+            EXPECT_EQ(table.push_gradients[i * dimension + d],
+                      static_cast<float>(clock));
+          }
           pushed[table.table].push_back(table.push_ids[i]);
         }
         answer.tables.emplace_back();
@@ -79,7 +86,12 @@ TEST(RequestSplit, PartsTogetherAreTheWholeAndRepliesComeHome) {
         }
       }
       answer.buffers.push_back(buffer);
-      if (!part.tables.empty()) split.Merge(s, std::move(answer), &reply);
+      if (part.tables.empty()) continue;
+      EXPECT_TRUE(std::is_sorted(part.tables[0].validate_ids.begin(),
+                                 part.tables[0].validate_ids.end()));
+      EXPECT_TRUE(std::is_sorted(part.tables[0].fetch_ids.begin(),
+                                 part.tables[0].fetch_ids.end()));
+      EXPECT_TRUE(split.Merge(s, std::move(answer), &reply).ok());
     }
     for (std::size_t t = 0; t < 3; ++t) {
       const OwnedRequest::Table& table = whole.tables[t];
@@ -88,7 +100,7 @@ TEST(RequestSplit, PartsTogetherAreTheWholeAndRepliesComeHome) {
       for (std::size_t i = 0; i < table.validate_ids.size(); ++i) {
         const RowView& view = reply.tables[t].validated[i];
         if (table.validate_clocks[i] % 3 == 0) {
-          EXPECT_EQ(view.values, nullptr);
+          EXPECT_FALSE(view.answered());
         } else {
           EXPECT_EQ(*view.values, static_cast<float>(table.validate_ids[i]));
           EXPECT_EQ(view.clock, table.validate_clocks[i]);
@@ -112,6 +124,38 @@ TEST(RequestSplit, AShardWithNothingToDoGetsAnEmptyRequest) {
   for (std::size_t s = 0; s < 7; ++s) {
     EXPECT_EQ(split.request(s).tables.size(), s == router.ShardOf(0) ? 1u : 0u);
   }
+}
+
+TEST(RequestSplit, PartsKeepTheFormats) {
+  OwnedRequest whole;
+  OwnedRequest::Table& table = whole.Add(1);
+  table.Fetch(0);
+  table.row_format = WireFormat::kInt8;
+  table.gradient_format = WireFormat::kFloat16;
+  const Router router(3);
+  const RequestSplit split(whole.request(), {1}, router);
+  const TableExchange& part = split.request(router.ShardOf(0)).tables[0];
+  EXPECT_EQ(part.row_format, WireFormat::kInt8);
+  EXPECT_EQ(part.gradient_format, WireFormat::kFloat16);
+}
+
+TEST(RequestSplit, RepliesThatDoNotFitAreErrors) {
+  OwnedRequest whole;
+  whole.Add(1).Fetch(5);
+  const RequestSplit split(whole.request(), {2}, Router(1));
+  ExchangeReply reply = split.PrepareReply();
+  EXPECT_EQ(split.Merge(0, {}, &reply).code(), StatusCode::kInternal);
+  const auto values = std::make_shared<std::vector<float>>(3);
+  ExchangeReply wide;
+  wide.tables.push_back({3, {}, {RowView{values->data(), 1, 1}}});
+  const Status status = split.Merge(0, std::move(wide), &reply);
+  EXPECT_EQ(status.code(), StatusCode::kInternal);
+  EXPECT_NE(status.message().find("dimension 3, expected 2"),
+            std::string::npos);
+  ExchangeReply many;
+  many.tables.push_back({2, {}, {RowView{}, RowView{}}});
+  EXPECT_EQ(split.Merge(0, std::move(many), &reply).code(),
+            StatusCode::kInternal);
 }
 
 }  // namespace

@@ -47,10 +47,9 @@ class FanOut : public std::enable_shared_from_this<FanOut> {
     {
       MutexLock lock(&mutex_);
       if (status.ok()) {
-        split_.Merge(shard, std::move(reply), &whole_);
-      } else {
-        failures_[shard] = std::move(status);
+        status = split_.Merge(shard, std::move(reply), &whole_);
       }
+      if (!status.ok()) failures_[shard] = std::move(status);
     }
     Close();
   }
