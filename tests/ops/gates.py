@@ -65,7 +65,7 @@ class Gate:
         return forward
 
     def _held(self, request: bytes, context: grpc.ServicerContext) -> bytes:
-        fetches = any(table.fetch_ids for table in message("ExchangeRequest").FromString(request).tables)
+        fetches = any(table.fetch_id_deltas for table in message("ExchangeRequest").FromString(request).tables)
         if fetches:
             with self._changed:
                 self._inside += 1
