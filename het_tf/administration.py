@@ -17,7 +17,7 @@ from typing import Any, Self
 import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 _SERVICE = "het.v1.EmbeddingShard"
 
 

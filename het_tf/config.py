@@ -8,6 +8,7 @@ from typing import Any
 
 UNBOUNDED = math.inf
 POLICIES = ("lru", "lfu", "light_lfu")
+WIRE_FORMATS = ("float32", "bfloat16", "float16", "int8")
 
 
 def check_count(name: str, value: Any, least: int) -> int:
@@ -21,10 +22,12 @@ def check_count(name: str, value: Any, least: int) -> int:
 
 @dataclass(frozen=True)
 class CacheConfig:
-    """The worker's cache of one table's hot rows (HET, section 4).
+    """The worker's cache of one table's hot rows (HET, section 4), and how rows travel.
 
     Args:
-      rows: how many rows are kept between steps. Give this or `share`.
+      rows: how many rows are kept between steps. 0: none, so that
+        ``CacheConfig(rows=0, staleness=0, wire=...)`` is a table without a cache
+        that has a `wire` of its own. Give this or `share`.
       share: the same as a share of the vocabulary, in (0, 1]; the table then
         needs a vocabulary size.
       policy: which row goes when the cache is full: ``"lru"``, ``"lfu"`` or
@@ -42,6 +45,12 @@ class CacheConfig:
         and gets the other workers' updates, one pushed by a flush is not.
       fresh_evaluation: reads outside of training (``evaluate``, ``predict``) go
         past the cache to the shards; False: they are served like training's.
+      wire: how rows and gradients travel between this worker and the shards:
+        ``"float32"`` (exact), ``"bfloat16"``, ``"float16"`` or ``"int8"`` (with
+        a scale per row), or a pair of these, (rows, gradients). Shards and
+        workers compute with float32 all the same. Rows are rounded to the
+        nearest value, gradients at random so that their expectation is exact.
+        A shard inside the process has no wire: there it changes nothing.
     """
 
     rows: int | None = None
@@ -50,6 +59,7 @@ class CacheConfig:
     staleness: float = 100
     max_pending_steps: int | None = None
     fresh_evaluation: bool = True
+    wire: str | tuple[str, str] = "float32"
 
     def __post_init__(self) -> None:
         if (self.rows is None) == (self.share is None):
@@ -67,6 +77,20 @@ class CacheConfig:
             check_count("CacheConfig: staleness", self.staleness, 0)
         if self.max_pending_steps is not None:
             check_count("CacheConfig: max_pending_steps", self.max_pending_steps, 1)
+        if isinstance(self.wire, list):  # as JSON has it
+            object.__setattr__(self, "wire", tuple(self.wire))
+        if not all(isinstance(wire, str) and wire in WIRE_FORMATS for wire in self.wires):
+            raise ValueError(
+                f"CacheConfig: wire is {self.wire!r}, expected one of {', '.join(WIRE_FORMATS)}, "
+                "or a pair of them: (rows, gradients)"
+            )
+
+    @property
+    def wires(self) -> tuple[Any, Any]:
+        """The formats of rows and of gradients."""
+        if isinstance(self.wire, tuple) and len(self.wire) == 2:
+            return self.wire[0], self.wire[1]
+        return self.wire, self.wire
 
     def capacity(self, table: str, vocabulary_size: int | None) -> int:
         """Rows kept, with `share` resolved."""

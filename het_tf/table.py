@@ -43,6 +43,10 @@ class TableSpec:
         return self.cache.staleness if self.cache is not None else 0
 
     @property
+    def wires(self) -> tuple[str, str]:
+        return self.cache.wires if self.cache is not None else ("float32", "float32")
+
+    @property
     def capacity(self) -> int:
         return self.cache.capacity(self.name, self.vocabulary_size) if self.cache is not None else 0
 
@@ -101,6 +105,8 @@ class Table:
                 max_pending_commits=(spec.cache.max_pending_steps or 0) if spec.cache is not None else 0,
                 vocabulary_size=spec.vocabulary_size or 0,
                 reject_non_finite=spec.reject_non_finite,
+                row_format=spec.wires[0],
+                gradient_format=spec.wires[1],
                 shared_name=f"{self._owner.store_name}/{spec.name}",
             )
 

@@ -24,6 +24,7 @@ std::int64_t MaxPendingCommits(const CacheOptions& options, bool linear) {
 
 CacheCore::CacheCore(const TableSpec& table, const CacheOptions& options,
                      std::shared_ptr<EmbeddingStore> store,
+                     std::unique_ptr<const Initializer> initializer,
                      const Optimizer& optimizer,
                      std::unique_ptr<EvictionPolicy> policy, Executor executor)
     : table_(table),
@@ -32,6 +33,7 @@ CacheCore::CacheCore(const TableSpec& table, const CacheOptions& options,
       exchange_rows_(std::max<std::size_t>(
           options.max_exchange_bytes / (table.dimension * sizeof(float)), 1)),
       store_(std::move(store)),
+      initializer_(std::move(initializer)),
       executor_(std::move(executor)),
       never_validated_(options.staleness == kUnboundedStaleness ||
                        store_->sole_writer()),
@@ -82,7 +84,8 @@ void CacheCore::AfterUnlock(Finished finished) {
       store_->Exchange(flight->request,
                        [self = shared_from_this(), flight](
                            Status status, ExchangeReply reply) {
-                         self->Land(flight.get(), std::move(status), reply);
+                         self->Land(flight.get(), std::move(status),
+                                    std::move(reply));
                        });
       mutex.Lock();
     }
@@ -98,6 +101,8 @@ void CacheCore::Send(std::shared_ptr<Flight> flight,
   TableExchange exchange;
   exchange.table = table_id_;
   exchange.staleness = options_.staleness;
+  exchange.row_format = options_.row_format;
+  exchange.gradient_format = options_.gradient_format;
   exchange.push_ids = flight->pushes.ids;
   exchange.push_clocks = flight->pushes.clocks;
   exchange.push_learning_rates = flight->pushes.learning_rates;
@@ -134,13 +139,13 @@ void CacheCore::JoinAllSent(const std::shared_ptr<Operation>& operation) {
   ++operation->waits_for;
 }
 
-void CacheCore::Land(Flight* flight, Status status,
-                     const ExchangeReply& reply) {
+void CacheCore::Land(Flight* flight, Status status, ExchangeReply reply) {
+  if (status.ok()) status = CheckReply(*flight, reply);
+  if (status.ok()) FillInitialRows(*flight, &reply);
   Finished finished;
   {
     MutexLock lock(&mutex);
     rows_under_way_ -= flight->rows_there() + flight->rows_back();
-    if (status.ok()) status = CheckReply(reply);
     if (status.ok()) {
       const TableReply& rows = reply.tables[0];
       for (std::size_t i = 0; i < rows.fetched.size(); ++i) {
@@ -148,7 +153,7 @@ void CacheCore::Land(Flight* flight, Status status,
       }
       for (std::size_t i = 0; i < rows.validated.size(); ++i) {
         const Entry entry = flight->validate_entries[i];
-        if (rows.validated[i].values != nullptr) {
+        if (rows.validated[i].answered()) {
           Replace(entry, rows.validated[i]);
           ++counts.invalid;
         } else {
@@ -179,18 +184,51 @@ void CacheCore::Land(Flight* flight, Status status,
   AfterUnlock(std::move(finished));
 }
 
-Status CacheCore::CheckReply(const ExchangeReply& reply) const {
+Status CacheCore::CheckReply(const Flight& flight,
+                             const ExchangeReply& reply) const {
   if (reply.tables.size() != 1) {
     return Internal("the reply is about ", reply.tables.size(),
                     " tables, expected 1");
   }
   const TableReply& rows = reply.tables[0];
-  if (rows.fetched.size() + rows.validated.size() > 0 &&
-      rows.dimension != dimension()) {
+  if (rows.fetched.size() != flight.fetch_ids.size() ||
+      rows.validated.size() != flight.validate_ids.size()) {
+    return Internal("the reply has ", rows.fetched.size(), " rows fetched and ",
+                    rows.validated.size(), " validated, expected ",
+                    flight.fetch_ids.size(), " and ",
+                    flight.validate_ids.size());
+  }
+  if (rows.dimension != dimension() && rows.dimension != 0) {
     return Internal("the reply has rows of dimension ", rows.dimension,
                     ", expected ", dimension());
   }
   return OkStatus();
+}
+
+void CacheCore::FillInitialRows(const Flight& flight,
+                                ExchangeReply* reply) const {
+  TableReply& rows = reply->tables[0];
+  const auto count = [](const std::vector<RowView>& views) {
+    return std::count_if(views.begin(), views.end(),
+                         [](const RowView& row) { return row.initial; });
+  };
+  const auto initial =
+      static_cast<std::size_t>(count(rows.fetched) + count(rows.validated));
+  if (initial == 0) return;
+  const std::shared_ptr<float[]> values(new float[initial * dimension()]);
+  float* next = values.get();
+  const auto fill = [&](const std::vector<RowId>& ids,
+                        std::vector<RowView>* views) {
+    for (std::size_t i = 0; i < views->size(); ++i) {
+      if (!(*views)[i].initial) continue;
+      initializer_->Fill(table_id_, ids[i], dimension(), next);
+      (*views)[i].values = next;
+      next += dimension();
+    }
+  };
+  fill(flight.fetch_ids, &rows.fetched);
+  fill(flight.validate_ids, &rows.validated);
+  reply->buffers.push_back(values);
 }
 
 // The reply contains every push sent before it, and none is sent while it is

@@ -28,6 +28,7 @@
 #include "kernels/cache/entries.h"
 #include "kernels/cache/eviction_policy.h"
 #include "kernels/cache/operation.h"
+#include "kernels/initializer/initializer.h"
 #include "kernels/optimizer/optimizer.h"
 
 namespace het {
@@ -38,6 +39,7 @@ class CacheCore : public std::enable_shared_from_this<CacheCore> {
 
   CacheCore(const TableSpec& table, const CacheOptions& options,
             std::shared_ptr<EmbeddingStore> store,
+            std::unique_ptr<const Initializer> initializer,
             const Optimizer& optimizer, std::unique_ptr<EvictionPolicy> policy,
             Executor executor);
 
@@ -180,9 +182,11 @@ class CacheCore : public std::enable_shared_from_this<CacheCore> {
       HET_REQUIRES(mutex);
   void Arrived(const std::shared_ptr<Operation>& operation, Finished* finished)
       HET_REQUIRES(mutex);
-  void Land(Flight* flight, Status status, const ExchangeReply& reply)
+  void Land(Flight* flight, Status status, ExchangeReply reply)
       HET_EXCLUDES(mutex);
-  Status CheckReply(const ExchangeReply& reply) const;
+  Status CheckReply(const Flight& flight, const ExchangeReply& reply) const;
+  // Computes the rows that nobody has pushed to: the shard sends a flag alone.
+  void FillInitialRows(const Flight& flight, ExchangeReply* reply) const;
   void Replace(Entry entry, const RowView& row) HET_REQUIRES(mutex);
   // Marks as due what has been dirty for too many commits.
   void MarkIdle() HET_REQUIRES(mutex);
@@ -200,6 +204,7 @@ class CacheCore : public std::enable_shared_from_this<CacheCore> {
   const CacheOptions options_;
   const std::size_t exchange_rows_;  // the most an exchange has, each way
   const std::shared_ptr<EmbeddingStore> store_;
+  const std::unique_ptr<const Initializer> initializer_;
   const Executor executor_;
   const bool never_validated_;
   BatchPool pool_;

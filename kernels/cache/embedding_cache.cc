@@ -159,12 +159,14 @@ Result<std::shared_ptr<EmbeddingCache>> EmbeddingCache::Create(
   HET_RETURN_IF_ERROR(Check(table, options));
   auto policy = CreateEvictionPolicy(options.policy, options.capacity);
   HET_RETURN_IF_ERROR(policy.status());
+  auto initializer = CreateInitializer(table.initializer, table.seed);
+  HET_RETURN_IF_ERROR(initializer.status());
   auto optimizer = CreateOptimizer(table.optimizer);
   HET_RETURN_IF_ERROR(optimizer.status());
   HET_RETURN_IF_ERROR(store->CreateTable(table));
   return std::shared_ptr<EmbeddingCache>(new Cache(std::make_shared<CacheCore>(
-      table, options, std::move(store), **optimizer,
-      std::move(policy).Take(), std::move(executor))));
+      table, options, std::move(store), std::move(initializer).Take(),
+      **optimizer, std::move(policy).Take(), std::move(executor))));
 }
 
 }  // namespace het

@@ -66,6 +66,9 @@ struct CacheOptions {
   std::int64_t vocabulary_size = 0;
   // Refuse gradients with NaN or Inf (INVALID_ARGUMENT, nothing applied).
   bool reject_non_finite = false;
+  // How rows and gradients travel to and from shards in other processes.
+  WireFormat row_format = WireFormat::kFloat32;
+  WireFormat gradient_format = WireFormat::kFloat32;
 };
 
 enum class ReadMode {

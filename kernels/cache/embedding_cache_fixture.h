@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "kernels/cache/embedding_cache.h"
+#include "kernels/testing/initial_row.h"
 #include "kernels/testing/local_deployment.h"
 #include "kernels/testing/wrapped_store.h"
 
@@ -131,7 +132,9 @@ class EmbeddingCacheTest : public testing::Test {
     OwnedRequest request;
     request.Add(spec_.id()).Fetch(id);
     const auto reply = ExchangeAndWait(*worker, request.request());
-    return reply.ok() ? *reply->tables[0].fetched[0].values : kNan;
+    return reply.ok()
+               ? ValuesOf(reply->tables[0].fetched[0], spec_, id).front()
+               : kNan;
   }
 
   TableSpec spec_;

@@ -114,6 +114,8 @@ REGISTER_OP("HetEmbeddingTable")
     .Attr("max_pending_commits: int >= 0 = 0")
     .Attr("vocabulary_size: int >= 0 = 0")
     .Attr("reject_non_finite: bool = false")
+    .Attr("row_format: string = 'float32'")
+    .Attr("gradient_format: string = 'float32'")
     .Attr("container: string = ''")
     .Attr("shared_name: string")
     .SetIsStateful()
@@ -125,6 +127,8 @@ a table with optimizer "none" gets the first other one that is given.
 
 staleness: in clock ticks; -1 is unbounded.
 capacity: rows kept between steps; 0 is no cache.
+row_format, gradient_format: how rows and gradients travel to and from shards in
+  other processes: float32, bfloat16, float16 or int8.
 )doc");
 
 REGISTER_OP("HetEmbeddingLookup")

@@ -116,6 +116,10 @@ class TableOp : public OpKernel {
     OP_REQUIRES_OK(context, context->GetAttr("vocabulary_size", &size));
     OP_REQUIRES_OK(context, context->GetAttr("reject_non_finite",
                                              &options_.reject_non_finite));
+    OP_REQUIRES_OK(context, GetFormat(context, "row_format",
+                                      &options_.row_format));
+    OP_REQUIRES_OK(context, GetFormat(context, "gradient_format",
+                                      &options_.gradient_format));
     OP_REQUIRES_OK(context, context->GetAttr("container", &container_));
     OP_REQUIRES_OK(context, context->GetAttr("shared_name", &shared_name_));
     spec_.dimension = static_cast<std::size_t>(dimension);
@@ -165,6 +169,19 @@ class TableOp : public OpKernel {
     return absl::OkStatus();
   }
 
+  static absl::Status GetFormat(OpKernelConstruction* context,
+                                const std::string& attribute,
+                                WireFormat* format) {
+    std::string name;
+    TF_RETURN_IF_ERROR(context->GetAttr(attribute, &name));
+    const Result<WireFormat> parsed = ParseWireFormat(name);
+    if (!parsed.ok()) {
+      return ToTensorFlow(parsed.status().WithContext(attribute));
+    }
+    *format = *parsed;
+    return absl::OkStatus();
+  }
+
   // The resource may have been there before, under other options.
   Status CheckSame(EmbeddingCache& cache) const {
     TableSpec present = cache.table();
@@ -176,7 +193,9 @@ class TableOp : public OpKernel {
         there.policy != options_.policy ||
         there.max_pending_commits != options_.max_pending_commits ||
         there.vocabulary_size != options_.vocabulary_size ||
-        there.reject_non_finite != options_.reject_non_finite) {
+        there.reject_non_finite != options_.reject_non_finite ||
+        there.row_format != options_.row_format ||
+        there.gradient_format != options_.gradient_format) {
       return InvalidArgument("table '", spec_.name, "' is open with ",
                              Describe(there), ", asked for ",
                              Describe(options_),
@@ -194,7 +213,10 @@ class TableOp : public OpKernel {
            ", max_pending_commits=" +
            std::to_string(options.max_pending_commits) +
            ", vocabulary_size=" + std::to_string(options.vocabulary_size) +
-           ", reject_non_finite=" + (options.reject_non_finite ? "true" : "false");
+           ", reject_non_finite=" +
+           (options.reject_non_finite ? "true" : "false") +
+           ", row_format=" + ToString(options.row_format) +
+           ", gradient_format=" + ToString(options.gradient_format);
   }
 
   TableSpec spec_;

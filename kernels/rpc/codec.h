@@ -1,12 +1,14 @@
 // Codec: exchanges to bytes and back, as protos/shard.proto says.
 //
-// Written by hand so that rows and gradients are copied once into the message
-// and not at all out of it: payloads are padded to four bytes (by a longer, but
-// valid, length prefix), and a decoded row points into the received message.
+// Written by hand so that float32 rows and gradients are copied once into the
+// message and not at all out of it: payloads are padded to four bytes (by a
+// longer, but valid, length prefix), and a decoded row points into the received
+// message. Other formats are converted here, on their way in and out
+// (row_formats.h); whoever uses the decoded values finds float32.
 //
 // Pure functions; decoded values own what they point into. Every length is
 // checked before it is used: bytes from the wire cannot make it fail otherwise
-// than by a status (DATA_LOSS).
+// than by a status (DATA_LOSS). Encoding a request twice gives the same bytes.
 
 #ifndef HET_TF_KERNELS_RPC_CODEC_H_
 #define HET_TF_KERNELS_RPC_CODEC_H_
@@ -27,7 +29,18 @@ namespace het {
 grpc::ByteBuffer EncodeRequest(const ExchangeRequest& request,
                                TrafficBytes* bytes);
 
-grpc::ByteBuffer EncodeReply(const ExchangeReply& reply, TrafficBytes* bytes);
+// What a table's part of an exchange asks to be answered.
+struct AskedRows {
+  std::size_t validated = 0;
+  std::size_t fetched = 0;
+  WireFormat row_format = WireFormat::kFloat32;
+};
+std::vector<AskedRows> AskedRowsOf(const ExchangeRequest& request);
+
+// `asked` is what the request asked that the reply answers, table by table.
+grpc::ByteBuffer EncodeReply(const ExchangeReply& reply,
+                             const std::vector<AskedRows>& asked,
+                             TrafficBytes* bytes);
 
 // A request with the arrays it views.
 struct DecodedRequest {
@@ -35,7 +48,8 @@ struct DecodedRequest {
     std::vector<RowId> push_ids, validate_ids, fetch_ids;
     std::vector<Clock> push_clocks, validate_clocks;
     std::vector<float> push_learning_rates;
-    std::vector<float> push_gradients;  // used when the message is not aligned
+    // Used when the message's are not aligned or in another format.
+    std::unique_ptr<float[]> push_gradients;
   };
 
   ExchangeRequest request;
@@ -46,15 +60,8 @@ struct DecodedRequest {
 Status DecodeRequest(const grpc::ByteBuffer& message, DecodedRequest* request,
                      TrafficBytes* bytes);
 
-// How many rows a table's part of an exchange asks about.
-struct ReplySize {
-  std::size_t validated = 0;
-  std::size_t fetched = 0;
-};
-
-// `sizes` are those of the request that the message answers.
 Status DecodeReply(const grpc::ByteBuffer& message,
-                   const std::vector<ReplySize>& sizes, ExchangeReply* reply,
+                   const std::vector<AskedRows>& asked, ExchangeReply* reply,
                    TrafficBytes* bytes);
 
 }  // namespace het

@@ -16,13 +16,13 @@ namespace {
 TEST(Codec, FieldsOfAnotherWireTypeAreRefused) {
   std::string table;
   table += "\x09" + std::string(8, '\1');      // table, fixed64
-  table += "\x49" + std::string(8, '\2');      // fetch_ids, not packed
+  table += "\x48\x02";                        // fetch_id_deltas, not packed
   std::string bytes = "\x22";
   bytes += static_cast<char>(table.size());
   bytes += table;
   v1::ExchangeRequest message;
   ASSERT_TRUE(message.ParseFromString(bytes));
-  ASSERT_EQ(message.tables(0).fetch_ids_size(), 1);
+  ASSERT_EQ(message.tables(0).fetch_id_deltas_size(), 1);
   DecodedRequest decoded;
   TrafficBytes kinds;
   const Status status = DecodeRequest(Buffer(bytes), &decoded, &kinds);
@@ -34,23 +34,23 @@ TEST(Codec, RepliesThatDoNotFitTheRequestAreMalformed) {
   std::mt19937_64 random(4);
   for (int i = 0; i < 300; ++i) {
     Reply drawn = DrawReply(random, 10);
-    if (drawn.sizes.empty()) continue;
+    if (drawn.asked.empty()) continue;
     TrafficBytes kinds;
-    const grpc::ByteBuffer buffer = EncodeReply(drawn.reply, &kinds);
-    const std::size_t t = random() % drawn.sizes.size();
-    const auto decodes = [&](const std::vector<ReplySize>& sizes) {
+    const grpc::ByteBuffer buffer = EncodeReply(drawn.reply, drawn.asked, &kinds);
+    const std::size_t t = random() % drawn.asked.size();
+    const auto decodes = [&](const std::vector<AskedRows>& asked) {
       ExchangeReply reply;
-      return DecodeReply(buffer, sizes, &reply, &kinds);
+      return DecodeReply(buffer, asked, &reply, &kinds);
     };
-    std::vector<ReplySize> sizes = drawn.sizes;
-    ++sizes[t].fetched;
-    EXPECT_EQ(decodes(sizes).code(), StatusCode::kDataLoss);
-    sizes = drawn.sizes;
-    sizes.push_back({});
-    EXPECT_EQ(decodes(sizes).code(), StatusCode::kDataLoss);
-    sizes = drawn.sizes;
-    sizes.pop_back();
-    EXPECT_EQ(decodes(sizes).code(), StatusCode::kDataLoss);
+    std::vector<AskedRows> asked = drawn.asked;
+    ++asked[t].fetched;
+    EXPECT_EQ(decodes(asked).code(), StatusCode::kDataLoss);
+    asked = drawn.asked;
+    asked.push_back({});
+    EXPECT_EQ(decodes(asked).code(), StatusCode::kDataLoss);
+    asked = drawn.asked;
+    asked.pop_back();
+    EXPECT_EQ(decodes(asked).code(), StatusCode::kDataLoss);
   }
 }
 
@@ -62,8 +62,9 @@ TEST(Codec, NegativeClocksInAReplyAreMalformed) {
   reply.tables[0].fetched = {RowView{&value, -1, 1}};
   TrafficBytes kinds;
   ExchangeReply decoded;
-  const Status status =
-      DecodeReply(EncodeReply(reply, &kinds), {{0, 1}}, &decoded, &kinds);
+  const std::vector<AskedRows> asked = {{0, 1}};
+  const Status status = DecodeReply(EncodeReply(reply, asked, &kinds), asked,
+                                    &decoded, &kinds);
   EXPECT_EQ(status.code(), StatusCode::kDataLoss);
   EXPECT_NE(status.message().find("negative"), std::string::npos);
 }
@@ -80,7 +81,7 @@ TEST(Codec, TooManyTablesAreRefused) {
 }
 
 // Decodes as both kinds and touches everything that was decoded.
-void Devour(const std::string& bytes, const std::vector<ReplySize>& sizes) {
+void Devour(const std::string& bytes, const std::vector<AskedRows>& asked) {
   DecodedRequest request;
   TrafficBytes kinds;
   double sum = 0;
@@ -95,19 +96,66 @@ void Devour(const std::string& bytes, const std::vector<ReplySize>& sizes) {
     }
   }
   ExchangeReply reply;
-  if (DecodeReply(Buffer(bytes), sizes, &reply, &kinds).ok()) {
-    ASSERT_EQ(reply.tables.size(), sizes.size());
-    for (std::size_t t = 0; t < sizes.size(); ++t) {
+  if (DecodeReply(Buffer(bytes), asked, &reply, &kinds).ok()) {
+    ASSERT_EQ(reply.tables.size(), asked.size());
+    for (std::size_t t = 0; t < asked.size(); ++t) {
       const TableReply& table = reply.tables[t];
-      ASSERT_EQ(table.fetched.size(), sizes[t].fetched);
-      ASSERT_EQ(table.validated.size(), sizes[t].validated);
+      ASSERT_EQ(table.fetched.size(), asked[t].fetched);
+      ASSERT_EQ(table.validated.size(), asked[t].validated);
       for (const RowView& row : table.fetched) {
+        ASSERT_TRUE(row.answered());
+        if (row.initial) continue;
         for (std::size_t d = 0; d < table.dimension; ++d) sum += row.values[d];
       }
     }
   }
   volatile double used = sum;
   (void)used;
+}
+
+TEST(Codec, ArraysThatCannotBeAreRefused) {
+  const auto refused = [](const v1::TableExchange& table, const char* text) {
+    v1::ExchangeRequest message;
+    *message.add_tables() = table;
+    DecodedRequest decoded;
+    TrafficBytes kinds;
+    const Status status =
+        DecodeRequest(Buffer(message.SerializeAsString()), &decoded, &kinds);
+    EXPECT_EQ(status.code(), StatusCode::kDataLoss);
+    EXPECT_NE(status.message().find(text), std::string::npos)
+        << status.ToString();
+  };
+  v1::TableExchange table;
+  table.set_row_format(static_cast<v1::WireFormat>(4));
+  refused(table, "a format that shard.proto does not have");
+  table.Clear();
+  table.add_push_id_deltas(1);
+  table.set_push_gradients("abc");
+  refused(table, "torn end");
+  table.set_gradient_format(v1::BFLOAT16);
+  refused(table, "torn end");
+  table.set_gradient_format(v1::INT8);
+  refused(table, "one scale per int8 row");
+  table.add_push_gradient_scales(1);
+  table.add_push_gradient_scales(1);
+  refused(table, "one scale per int8 row");
+  table.add_push_id_deltas(1);
+  refused(table, "the last row is shorter");
+  // An id of eleven bytes, and one that is cut off.
+  for (const std::string& ids : {std::string(10, '\xff') + "\x01",
+                                 std::string("\x02\x80")}) {
+    std::string bytes = "\x1a";
+    bytes += static_cast<char>(ids.size());
+    bytes += ids;
+    DecodedRequest decoded;
+    TrafficBytes kinds;
+    EXPECT_EQ(DecodeRequest(Buffer("\x22" + std::string(1, static_cast<char>(
+                                                              bytes.size())) +
+                                   bytes),
+                            &decoded, &kinds)
+                  .code(),
+              StatusCode::kDataLoss);
+  }
 }
 
 TEST(Codec, TruncatedMessagesAreErrorsOrShorter) {
@@ -121,9 +169,9 @@ TEST(Codec, TruncatedMessagesAreErrorsOrShorter) {
       Devour(bytes.substr(0, size), {{2, 2}});
     }
     const Reply drawn = DrawReply(random, 8);
-    const std::string answer = Bytes(EncodeReply(drawn.reply, &kinds));
+    const std::string answer = Bytes(EncodeReply(drawn.reply, drawn.asked, &kinds));
     for (std::size_t size = 0; size < answer.size(); ++size) {
-      Devour(answer.substr(0, size), drawn.sizes);
+      Devour(answer.substr(0, size), drawn.asked);
     }
   }
 }
@@ -133,7 +181,7 @@ TEST(Codec, ChangedAndRandomBytesNeverDoHarm) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     std::mt19937_64 random(seed);
     std::string bytes;
-    std::vector<ReplySize> sizes = {{3, 4}};
+    std::vector<AskedRows> asked = {{3, 4}};
     TrafficBytes kinds;
     if (seed % 3 == 0) {
       bytes.resize(random() % 200);
@@ -141,16 +189,25 @@ TEST(Codec, ChangedAndRandomBytesNeverDoHarm) {
     } else if (seed % 3 == 1) {
       OwnedRequest request;
       Draw(random, 10, &request);
+      for (OwnedRequest::Table& table : request.tables) {
+        table.gradient_format = static_cast<WireFormat>(random() % kWireFormats);
+      }
       bytes = Bytes(EncodeRequest(request.request(), &kinds));
     } else {
-      const Reply drawn = DrawReply(random, 10);
-      bytes = Bytes(EncodeReply(drawn.reply, &kinds));
-      sizes = drawn.sizes;
+      Reply drawn = DrawReply(random, 10);
+      for (AskedRows& table : drawn.asked) {
+        table.row_format = static_cast<WireFormat>(random() % kWireFormats);
+      }
+      bytes = Bytes(EncodeReply(drawn.reply, drawn.asked, &kinds));
+      asked = drawn.asked;
     }
     for (std::size_t i = random() % 6; i > 0 && !bytes.empty(); --i) {
       bytes[random() % bytes.size()] = static_cast<char>(random());
     }
-    Devour(bytes, sizes);
+    // Whatever the rows are taken for.
+    const auto format = static_cast<WireFormat>(random() % kWireFormats);
+    for (AskedRows& table : asked) table.row_format = format;
+    Devour(bytes, asked);
   }
 }
 

@@ -39,6 +39,8 @@ void ExpectEqual(const ExchangeRequest& a, const ExchangeRequest& b) {
     ExpectSame(a.tables[t].validate_ids, b.tables[t].validate_ids);
     ExpectSame(a.tables[t].validate_clocks, b.tables[t].validate_clocks);
     ExpectSame(a.tables[t].fetch_ids, b.tables[t].fetch_ids);
+    EXPECT_EQ(a.tables[t].row_format, b.tables[t].row_format);
+    EXPECT_EQ(a.tables[t].gradient_format, b.tables[t].gradient_format);
   }
 }
 
@@ -65,14 +67,34 @@ TEST(Codec, RequestsSurviveTheWire) {
   }
 }
 
+std::vector<RowId> Ids(const google::protobuf::RepeatedField<std::int64_t>& deltas) {
+  std::vector<RowId> ids;
+  std::uint64_t id = 0;
+  for (const std::int64_t delta : deltas) {
+    id += static_cast<std::uint64_t>(delta);
+    ids.push_back(static_cast<RowId>(id));
+  }
+  return ids;
+}
+
+std::vector<Clock> Clocks(
+    const google::protobuf::RepeatedField<std::uint64_t>& above,
+    std::uint64_t base) {
+  std::vector<Clock> clocks;
+  for (const std::uint64_t clock : above) {
+    clocks.push_back(static_cast<Clock>(clock + base));
+  }
+  return clocks;
+}
+
 // What protobuf makes of the bytes, as a request.
 void FromProto(const v1::ExchangeRequest& message, OwnedRequest* request) {
   request->header = {message.worker(), message.shard(), message.sequence()};
   for (const v1::TableExchange& from : message.tables()) {
     OwnedRequest::Table& to = request->Add(
         from.table(), static_cast<Staleness>(from.staleness()));
-    to.push_ids.assign(from.push_ids().begin(), from.push_ids().end());
-    to.push_clocks.assign(from.push_clocks().begin(), from.push_clocks().end());
+    to.push_ids = Ids(from.push_id_deltas());
+    to.push_clocks = Clocks(from.push_clocks(), from.push_clock_base());
     to.push_learning_rates.assign(from.push_learning_rates().begin(),
                                   from.push_learning_rates().end());
     if (to.push_learning_rates.size() == 1) {
@@ -84,11 +106,12 @@ void FromProto(const v1::ExchangeRequest& message, OwnedRequest* request) {
       std::memcpy(to.push_gradients.data(), from.push_gradients().data(),
                   from.push_gradients().size());
     }
-    to.validate_ids.assign(from.validate_ids().begin(),
-                           from.validate_ids().end());
-    to.validate_clocks.assign(from.validate_clocks().begin(),
-                              from.validate_clocks().end());
-    to.fetch_ids.assign(from.fetch_ids().begin(), from.fetch_ids().end());
+    to.validate_ids = Ids(from.validate_id_deltas());
+    to.validate_clocks =
+        Clocks(from.validate_clocks(), from.validate_clock_base());
+    to.fetch_ids = Ids(from.fetch_id_deltas());
+    to.row_format = static_cast<WireFormat>(from.row_format());
+    to.gradient_format = static_cast<WireFormat>(from.gradient_format());
   }
 }
 
@@ -140,9 +163,13 @@ TEST(Codec, ProtobufReadsLargeMessagesAtEveryAlignment) {
 }
 
 void ExpectEqual(const RowView& a, const RowView& b, std::size_t dimension) {
+  ASSERT_EQ(a.answered(), b.answered());
+  ASSERT_EQ(a.initial, b.initial);
   ASSERT_EQ(a.values == nullptr, b.values == nullptr);
-  if (a.values == nullptr) return;
-  EXPECT_EQ(std::memcmp(a.values, b.values, dimension * sizeof(float)), 0);
+  if (!a.answered()) return;
+  if (!a.initial) {
+    EXPECT_EQ(std::memcmp(a.values, b.values, dimension * sizeof(float)), 0);
+  }
   EXPECT_EQ(a.clock, b.clock);
   EXPECT_EQ(a.step_scale, b.step_scale);
 }
@@ -169,11 +196,11 @@ TEST(Codec, RepliesSurviveTheWireAndProtobuf) {
     SCOPED_TRACE(i);
     const Reply drawn = DrawReply(random, i % 10 == 0 ? 3000 : 40);
     TrafficBytes sent, received;
-    const std::string bytes = Bytes(EncodeReply(drawn.reply, &sent));
+    const std::string bytes = Bytes(EncodeReply(drawn.reply, drawn.asked, &sent));
     EXPECT_EQ(sent.total(), static_cast<std::int64_t>(bytes.size()));
     ExchangeReply decoded;
     ASSERT_TRUE(
-        DecodeReply(Buffer(bytes, 1 + i % 3), drawn.sizes, &decoded, &received)
+        DecodeReply(Buffer(bytes, 1 + i % 3), drawn.asked, &decoded, &received)
             .ok());
     ExpectEqual(drawn.reply, decoded);
     EXPECT_EQ(received.rows, sent.rows);
@@ -182,17 +209,18 @@ TEST(Codec, RepliesSurviveTheWireAndProtobuf) {
 
     v1::ExchangeReply message;
     ASSERT_TRUE(message.ParseFromString(bytes));
-    ASSERT_EQ(message.tables_size(), static_cast<int>(drawn.sizes.size()));
+    ASSERT_EQ(message.tables_size(), static_cast<int>(drawn.asked.size()));
     for (int t = 0; t < message.tables_size(); ++t) {
       const TableReply& table = drawn.reply.tables[static_cast<std::size_t>(t)];
-      int rows = static_cast<int>(table.fetched.size());
+      int rows = 0;
       for (const RowView& row : table.validated) rows += row.values != nullptr;
+      for (const RowView& row : table.fetched) rows += row.values != nullptr;
       EXPECT_EQ(message.tables(t).clocks_size(), rows);
       EXPECT_EQ(message.tables(t).rows().size(),
                 static_cast<std::size_t>(rows) * table.dimension * 4);
     }
     ExchangeReply again;
-    ASSERT_TRUE(DecodeReply(Buffer(message.SerializeAsString()), drawn.sizes,
+    ASSERT_TRUE(DecodeReply(Buffer(message.SerializeAsString()), drawn.asked,
                             &again, &received)
                     .ok());
     ExpectEqual(drawn.reply, again);
@@ -204,7 +232,7 @@ TEST(Codec, RowsAreNotCopiedOutOfAMessageInOnePiece) {
   const std::vector<float> values(64, 1.5f);
   reply.tables.push_back({64, {}, {RowView{values.data(), 3, 1}}});
   TrafficBytes kinds;
-  const grpc::ByteBuffer buffer = EncodeReply(reply, &kinds);
+  const grpc::ByteBuffer buffer = EncodeReply(reply, {{0, 1}}, &kinds);
   grpc::Slice slice;
   ASSERT_TRUE(buffer.TrySingleSlice(&slice).ok());
   ExchangeReply decoded;

@@ -1,12 +1,11 @@
-#include <google/protobuf/io/coded_stream.h>
-#include <google/protobuf/wire_format_lite.h>
-
 #include <cstring>
 #include <limits>
-#include <string_view>
 #include <utility>
 
 #include "kernels/rpc/codec.h"
+#include "kernels/rpc/message_reader.h"
+#include "kernels/rpc/packed_numbers.h"
+#include "kernels/rpc/row_formats.h"
 
 // The field numbers are those of protos/shard.proto. Unknown fields are passed
 // over, as protobuf wants it.
@@ -14,115 +13,79 @@
 namespace het {
 namespace {
 
-using google::protobuf::io::CodedInputStream;
-using google::protobuf::internal::WireFormatLite;
-
 constexpr std::size_t kMaxTables = 65536;
 
-Status Malformed(const char* what) {
-  return DataLoss("a message from the wire is malformed: ", what);
+Status ReadIds(Piece bytes, std::vector<RowId>* ids) {
+  return ReadPackedIds({bytes.data, bytes.size}, ids)
+             ? OkStatus()
+             : Malformed("an id is cut off");
 }
 
-// A piece of the received message.
-struct Bytes {
-  const std::uint8_t* data = nullptr;
-  std::size_t size = 0;
-};
+Status ReadClocks(Piece bytes, std::vector<Clock>* clocks) {
+  return ReadPackedClocks({bytes.data, bytes.size}, clocks)
+             ? OkStatus()
+             : Malformed("a clock is cut off");
+}
 
-// Walks over the fields of one message; visit(field, value, bytes) gets the
-// number of a varint or fixed field, or the content of a bytes field, and
-// returns a status. `types[field]` is the wire type of a known field: '0' a
-// varint, '1' fixed64, '2' bytes. Repeated numbers have to be packed, which is
-// what every proto3 library writes.
-template <typename Visit>
-Status ForEachField(Bytes message, std::string_view types, Visit visit) {
-  CodedInputStream in(message.data, static_cast<int>(message.size));
-  while (const std::uint32_t tag = in.ReadTag()) {
-    const int field = WireFormatLite::GetTagFieldNumber(tag);
-    std::uint64_t number = 0;
-    std::uint32_t number32 = 0;
-    Bytes bytes;
-    const int type = WireFormatLite::GetTagWireType(tag);
-    const auto known = static_cast<std::size_t>(field);
-    if (known > 0 && known < types.size() && types[known] - '0' != type) {
-      return Malformed("a field has another wire type than in shard.proto");
-    }
-    switch (type) {
-      case WireFormatLite::WIRETYPE_VARINT:
-        if (!in.ReadVarint64(&number)) return Malformed("a varint is cut off");
-        break;
-      case WireFormatLite::WIRETYPE_FIXED64:
-        if (!in.ReadLittleEndian64(&number)) {
-          return Malformed("a fixed64 is cut off");
-        }
-        break;
-      case WireFormatLite::WIRETYPE_FIXED32:
-        if (!in.ReadLittleEndian32(&number32)) {
-          return Malformed("a fixed32 is cut off");
-        }
-        number = number32;
-        break;
-      case WireFormatLite::WIRETYPE_LENGTH_DELIMITED: {
-        if (!in.ReadVarint64(&number)) return Malformed("a length is cut off");
-        const std::size_t at = static_cast<std::size_t>(in.CurrentPosition());
-        if (number > message.size - at) {
-          return Malformed("a length reaches past the end");
-        }
-        bytes = {message.data + at, static_cast<std::size_t>(number)};
-        in.Skip(static_cast<int>(number));
-        break;
-      }
-      default:
-        return Malformed("a field has an unknown wire type");
-    }
-    HET_RETURN_IF_ERROR(visit(field, number, bytes));
+Status ReadFormat(std::uint64_t number, WireFormat* format) {
+  if (number >= kWireFormats) {
+    return Malformed("it asks for a format that shard.proto does not have");
   }
-  if (static_cast<std::size_t>(in.CurrentPosition()) != message.size) {
-    return Malformed("a tag is wrong");
-  }
+  *format = static_cast<WireFormat>(number);
   return OkStatus();
 }
 
-template <typename T>
-Status CopyArray(Bytes bytes, std::vector<T>* values) {
-  if (bytes.size % sizeof(T) != 0) return Malformed("an array has a torn end");
-  const std::size_t old = values->size();
-  values->resize(old + bytes.size / sizeof(T));
-  if (bytes.size > 0) std::memcpy(values->data() + old, bytes.data, bytes.size);
-  return OkStatus();
-}
-
-Status CopyClocks(Bytes bytes, std::vector<Clock>* clocks) {
-  CodedInputStream in(bytes.data, static_cast<int>(bytes.size));
-  clocks->reserve(clocks->size() + bytes.size);  // a clock takes a byte or more
-  while (static_cast<std::size_t>(in.CurrentPosition()) < bytes.size) {
-    std::uint64_t clock = 0;
-    if (!in.ReadVarint64(&clock)) return Malformed("a clock is cut off");
-    clocks->push_back(static_cast<Clock>(clock));
-  }
-  return OkStatus();
-}
-
-// The floats of `bytes` where they are, or a copy when they are not aligned.
-Status ViewFloats(Bytes bytes, std::vector<float>* copy,
+// Rows or gradients: `*view` is where they are in the message if that can be
+// (float32, aligned), or `*copy`, which they are converted into. `rows` is 0 or
+// what their number has to be divisible by; `scales` are those of int8.
+Status ReadValues(Piece bytes, WireFormat format, std::size_t rows,
+                  Span<const float> scales, std::unique_ptr<float[]>* copy,
                   Span<const float>* view) {
-  if (bytes.size % sizeof(float) != 0) {
-    return Malformed("an array of floats has a torn end");
+  const std::size_t count = bytes.size / ValueBytes(format);
+  if (bytes.size % ValueBytes(format) != 0) {
+    return Malformed("an array of values has a torn end");
   }
-  if (reinterpret_cast<std::uintptr_t>(bytes.data) % alignof(float) == 0) {
-    *view = Span<const float>(reinterpret_cast<const float*>(bytes.data),
-                              bytes.size / sizeof(float));
+  if (scales.size() != (format == WireFormat::kInt8 ? rows : 0)) {
+    return Malformed("there is not one scale per int8 row");
+  }
+  if (rows > 0 && format == WireFormat::kInt8 && count % rows != 0) {
+    return Malformed("the last row is shorter than the others");
+  }
+  if (count == 0) return OkStatus();
+  if (format == WireFormat::kFloat32 &&
+      reinterpret_cast<std::uintptr_t>(bytes.data) % alignof(float) == 0) {
+    *view = {reinterpret_cast<const float*>(bytes.data), count};
     return OkStatus();
   }
-  copy->clear();
-  HET_RETURN_IF_ERROR(CopyArray(bytes, copy));
-  *view = *copy;
+  copy->reset(new float[count]);
+  float* values = copy->get();
+  *view = {values, count};
+  switch (format) {
+    case WireFormat::kFloat32:
+      std::memcpy(values, bytes.data, bytes.size);
+      break;
+    case WireFormat::kBfloat16:
+      FromBfloat16(bytes.data, count, values);
+      break;
+    case WireFormat::kFloat16:
+      FromFloat16(bytes.data, count, values);
+      break;
+    case WireFormat::kInt8: {
+      if (rows == 0) return Malformed("int8 values belong to no row");
+      const std::size_t dimension = count / rows;
+      for (std::size_t i = 0; i < rows; ++i) {
+        FromInt8(bytes.data + i * dimension, dimension, scales[i],
+                 values + i * dimension);
+      }
+      break;
+    }
+  }
   return OkStatus();
 }
 
 // The message in one piece.
 Status Flatten(const grpc::ByteBuffer& message,
-               std::shared_ptr<const void>* owner, Bytes* bytes) {
+               std::shared_ptr<const void>* owner, Piece* bytes) {
   auto slice = std::make_shared<grpc::Slice>();
   if (message.Length() == 0) {
     *bytes = {nullptr, 0};
@@ -140,11 +103,14 @@ Status Flatten(const grpc::ByteBuffer& message,
   return OkStatus();
 }
 
-Status DecodeTable(Bytes message, DecodedRequest::Arrays* arrays,
+Status DecodeTable(Piece message, DecodedRequest::Arrays* arrays,
                    TableExchange* table, TrafficBytes* kinds) {
+  std::uint64_t push_base = 0, validate_base = 0;
+  Piece gradients;
+  std::vector<float> scales;
   HET_RETURN_IF_ERROR(ForEachField(
-      message, "-102222222",
-      [&](int field, std::uint64_t number, Bytes bytes) -> Status {
+      message, "-10222222200002",
+      [&](int field, std::uint64_t number, Piece bytes) -> Status {
         const auto size = static_cast<std::int64_t>(bytes.size);
         switch (field) {
           case 1:
@@ -155,34 +121,53 @@ Status DecodeTable(Bytes message, DecodedRequest::Arrays* arrays,
             return OkStatus();
           case 3:
             kinds->ids += size;
-            return CopyArray(bytes, &arrays->push_ids);
+            return ReadIds(bytes, &arrays->push_ids);
           case 4:
             kinds->clocks += size;
-            return CopyClocks(bytes, &arrays->push_clocks);
+            return ReadClocks(bytes, &arrays->push_clocks);
           case 5:
             kinds->gradients += size;
             return CopyArray(bytes, &arrays->push_learning_rates);
           case 6:
             kinds->gradients += size;
-            return ViewFloats(bytes, &arrays->push_gradients,
-                              &table->push_gradients);
+            gradients = bytes;
+            return OkStatus();
           case 7:
             kinds->ids += size;
-            return CopyArray(bytes, &arrays->validate_ids);
+            return ReadIds(bytes, &arrays->validate_ids);
           case 8:
             kinds->clocks += size;
-            return CopyClocks(bytes, &arrays->validate_clocks);
+            return ReadClocks(bytes, &arrays->validate_clocks);
           case 9:
             kinds->ids += size;
-            return CopyArray(bytes, &arrays->fetch_ids);
+            return ReadIds(bytes, &arrays->fetch_ids);
+          case 10:
+            push_base = number;
+            return OkStatus();
+          case 11:
+            validate_base = number;
+            return OkStatus();
+          case 12:
+            return ReadFormat(number, &table->row_format);
+          case 13:
+            return ReadFormat(number, &table->gradient_format);
+          case 14:
+            kinds->gradients += size;
+            return CopyArray(bytes, &scales);
           default:
             return OkStatus();
         }
       }));
+  AddBase(push_base, &arrays->push_clocks);
+  AddBase(validate_base, &arrays->validate_clocks);
   if (arrays->push_learning_rates.size() == 1 && arrays->push_ids.size() > 1) {
     arrays->push_learning_rates.resize(arrays->push_ids.size(),
                                        arrays->push_learning_rates[0]);
   }
+  HET_RETURN_IF_ERROR(ReadValues(gradients, table->gradient_format,
+                                 arrays->push_ids.size(), scales,
+                                 &arrays->push_gradients,
+                                 &table->push_gradients));
   table->push_ids = arrays->push_ids;
   table->push_clocks = arrays->push_clocks;
   table->push_learning_rates = arrays->push_learning_rates;
@@ -192,61 +177,118 @@ Status DecodeTable(Bytes message, DecodedRequest::Arrays* arrays,
   return OkStatus();
 }
 
-Status DecodeReplyTable(Bytes message, const ReplySize& size,
-                        TableReply* table, ExchangeReply* reply,
-                        TrafficBytes* kinds) {
-  Bytes stale;
+bool BitAt(Piece bits, std::size_t i) {
+  return bits.size > 0 && (bits.data[i / 8] >> i % 8 & 1) != 0;
+}
+
+// What a reply says about one table, as it stands in the message.
+struct ReplyFields {
+  Piece stale, initial, rows, short_step_scales;
   std::vector<Clock> clocks;
-  std::vector<float> step_scales;
-  auto copy = std::make_shared<std::vector<float>>();
-  Span<const float> values;
-  HET_RETURN_IF_ERROR(ForEachField(
-      message, "-2222",
-      [&](int field, std::uint64_t, Bytes bytes) -> Status {
-        const auto length = static_cast<std::int64_t>(bytes.size);
+  std::vector<float> step_scales, row_scales;
+  std::uint64_t clock_base = 0;
+  float initial_step_scale = 1.0f;
+};
+
+Status ReadReplyFields(Piece message, ReplyFields* fields,
+                       TrafficBytes* kinds) {
+  return ForEachField(
+      message, "-222220225",
+      [&](int field, std::uint64_t number, Piece bytes) -> Status {
+        const auto size = static_cast<std::int64_t>(bytes.size);
+        (field <= 2 ? kinds->clocks : kinds->rows) += size;
         switch (field) {
           case 1:
-            kinds->clocks += length;
-            stale = bytes;
+            fields->stale = bytes;
             return OkStatus();
           case 2:
-            kinds->clocks += length;
-            return CopyClocks(bytes, &clocks);
+            return ReadClocks(bytes, &fields->clocks);
           case 3:
-            kinds->rows += length;
-            return CopyArray(bytes, &step_scales);
+            return CopyArray(bytes, &fields->step_scales);
           case 4:
-            kinds->rows += length;
-            return ViewFloats(bytes, copy.get(), &values);
+            fields->rows = bytes;
+            return OkStatus();
+          case 5:
+            fields->initial = bytes;
+            return OkStatus();
+          case 6:
+            fields->clock_base = number;
+            return OkStatus();
+          case 7:
+            return CopyArray(bytes, &fields->row_scales);
+          case 8:
+            fields->short_step_scales = bytes;
+            return OkStatus();
+          case 9: {
+            const auto bits = static_cast<std::uint32_t>(number);
+            std::memcpy(&fields->initial_step_scale, &bits, sizeof bits);
+            return OkStatus();
+          }
           default:
             return OkStatus();
         }
-      }));
-  table->validated.resize(size.validated);
-  table->fetched.resize(size.fetched);
-  if (!copy->empty()) reply->buffers.push_back(copy);
+      });
+}
 
-  if (stale.size != 0 && stale.size != (size.validated + 7) / 8) {
+Status DecodeReplyTable(Piece message, const AskedRows& asked,
+                        TableReply* table, ExchangeReply* reply,
+                        TrafficBytes* kinds) {
+  ReplyFields fields;
+  HET_RETURN_IF_ERROR(ReadReplyFields(message, &fields, kinds));
+  table->validated.resize(asked.validated);
+  table->fetched.resize(asked.fetched);
+  if (fields.stale.size != 0 &&
+      fields.stale.size != (asked.validated + 7) / 8) {
     return Malformed("the bitmap of stale rows does not fit the request");
   }
-  std::vector<RowView*> rows;
-  for (std::size_t i = 0; i < size.validated && stale.size != 0; ++i) {
-    if (stale.data[i / 8] >> i % 8 & 1) rows.push_back(&table->validated[i]);
+  std::vector<RowView*> answered;
+  for (std::size_t i = 0; i < asked.validated; ++i) {
+    if (BitAt(fields.stale, i)) answered.push_back(&table->validated[i]);
   }
-  for (RowView& row : table->fetched) rows.push_back(&row);
-  if (clocks.size() != rows.size() ||
+  for (RowView& row : table->fetched) answered.push_back(&row);
+
+  if (fields.initial.size != 0 &&
+      fields.initial.size != (answered.size() + 7) / 8) {
+    return Malformed("the bitmap of initial rows does not fit the request");
+  }
+  std::vector<RowView*> rows;
+  for (std::size_t i = 0; i < answered.size(); ++i) {
+    if (BitAt(fields.initial, i)) {
+      *answered[i] = {nullptr, 0, fields.initial_step_scale, true};
+    } else {
+      rows.push_back(answered[i]);
+    }
+  }
+  std::vector<float>& step_scales = fields.step_scales;
+  if (fields.short_step_scales.size % 2 != 0) {
+    return Malformed("an array of step scales has a torn end");
+  }
+  if (fields.short_step_scales.size != 0) {
+    step_scales.resize(fields.short_step_scales.size / 2);
+    FromBfloat16(fields.short_step_scales.data, step_scales.size(),
+                 step_scales.data());
+  }
+  std::unique_ptr<float[]> copy;
+  Span<const float> values;
+  HET_RETURN_IF_ERROR(ReadValues(fields.rows, asked.row_format, rows.size(),
+                                 fields.row_scales, &copy, &values));
+  if (copy != nullptr) {
+    reply->buffers.push_back(std::shared_ptr<const float[]>(std::move(copy)));
+  }
+  if (fields.clocks.size() != rows.size() ||
       (!step_scales.empty() && step_scales.size() != rows.size()) ||
       (rows.empty() ? !values.empty()
                     : values.empty() || values.size() % rows.size() != 0)) {
     return Malformed("a reply does not fit its request");
   }
   if (rows.empty()) return OkStatus();
-  for (const Clock clock : clocks) {
+  AddBase(fields.clock_base, &fields.clocks);
+  for (const Clock clock : fields.clocks) {
     if (clock < 0) return Malformed("a row's clock is negative");
   }
   table->dimension = values.size() / rows.size();
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    *rows[i] = {&values[i * table->dimension], clocks[i],
+    *rows[i] = {&values[i * table->dimension], fields.clocks[i],
                 step_scales.empty() ? 1.0f : step_scales[i]};
   }
   return OkStatus();
@@ -264,13 +306,13 @@ void CountFraming(const grpc::ByteBuffer& message, const TrafficBytes& kinds,
 
 Status DecodeRequest(const grpc::ByteBuffer& message, DecodedRequest* decoded,
                      TrafficBytes* bytes) {
-  Bytes flat;
+  Piece flat;
   HET_RETURN_IF_ERROR(Flatten(message, &decoded->message, &flat));
   TrafficBytes kinds;
   ExchangeRequest& request = decoded->request;
   HET_RETURN_IF_ERROR(ForEachField(
       flat, "-1102",
-      [&](int field, std::uint64_t number, Bytes nested) -> Status {
+      [&](int field, std::uint64_t number, Piece nested) -> Status {
         switch (field) {
           case 1:
             request.header.worker = number;
@@ -300,24 +342,24 @@ Status DecodeRequest(const grpc::ByteBuffer& message, DecodedRequest* decoded,
 }
 
 Status DecodeReply(const grpc::ByteBuffer& message,
-                   const std::vector<ReplySize>& sizes, ExchangeReply* reply,
+                   const std::vector<AskedRows>& asked, ExchangeReply* reply,
                    TrafficBytes* bytes) {
-  Bytes flat;
+  Piece flat;
   std::shared_ptr<const void> owner;
   HET_RETURN_IF_ERROR(Flatten(message, &owner, &flat));
   if (owner != nullptr) reply->buffers.push_back(std::move(owner));
   TrafficBytes kinds;
   HET_RETURN_IF_ERROR(
       ForEachField(flat, "-2", [&](int field, std::uint64_t,
-                                   Bytes nested) -> Status {
+                                   Piece nested) -> Status {
         if (field != 1) return OkStatus();
         const std::size_t t = reply->tables.size();
-        if (t == sizes.size()) return Malformed("a reply has too many tables");
+        if (t == asked.size()) return Malformed("a reply has too many tables");
         reply->tables.emplace_back();
-        return DecodeReplyTable(nested, sizes[t], &reply->tables[t], reply,
+        return DecodeReplyTable(nested, asked[t], &reply->tables[t], reply,
                                 &kinds);
       }));
-  if (reply->tables.size() != sizes.size()) {
+  if (reply->tables.size() != asked.size()) {
     return Malformed("a reply has too few tables");
   }
   CountFraming(message, kinds, bytes);

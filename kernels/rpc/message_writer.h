@@ -13,29 +13,50 @@
 #include <cstdint>
 #include <cstring>
 
+#include "kernels/rpc/packed_numbers.h"
+
 namespace het {
 
 class MessageWriter {
  public:
-  enum WireType : std::uint32_t { kVarint = 0, kFixed64 = 1, kBytes = 2 };
+  enum WireType : std::uint32_t {
+    kVarint = 0,
+    kFixed64 = 1,
+    kBytes = 2,
+    kFixed32 = 5
+  };
 
   // `to` is null when only measuring.
   explicit MessageWriter(std::uint8_t* to) : to_(to) {}
 
   std::size_t size() const { return size_; }
 
-  static std::size_t VarintSize(std::uint64_t value) {
-    return (static_cast<std::size_t>(63 - __builtin_clzll(value | 1)) * 9 + 73) /
-           64;
-  }
-
   void Tag(std::uint32_t field, WireType type) { Varint(field << 3 | type); }
   void Varint(std::uint64_t value) { PaddedVarint(value, VarintSize(value)); }
   void Fixed64(std::uint64_t value) { Raw(&value, sizeof value); }
 
+  // A field of the number, which is left out when it is 0.
+  void VarintField(std::uint32_t field, std::uint64_t value) {
+    if (value == 0) return;
+    Tag(field, kVarint);
+    Varint(value);
+  }
+
   void Raw(const void* data, std::size_t bytes) {
-    if (to_ != nullptr && bytes > 0) std::memcpy(to_ + size_, data, bytes);
+    Content(bytes, [&](std::uint8_t* to) { std::memcpy(to, data, bytes); });
+  }
+
+  // `write(to)` writes `bytes` bytes; it is not called when measuring, nor for
+  // nothing.
+  template <typename Write>
+  void Content(std::size_t bytes, Write write) {
+    if (to_ != nullptr && bytes > 0) write(to_ + size_);
     size_ += bytes;
+  }
+
+  void Header(std::uint32_t field, std::size_t bytes) {
+    Tag(field, kBytes);
+    Varint(bytes);
   }
 
   // Writes the header of a bytes field whose content starts at a multiple of 4.

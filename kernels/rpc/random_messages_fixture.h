@@ -91,18 +91,24 @@ inline void Draw(std::mt19937_64& random, std::size_t most, OwnedRequest* reques
 
 struct Reply {
   ExchangeReply reply;
-  std::vector<ReplySize> sizes;
+  std::vector<AskedRows> asked;
 };
 
+// One row in four is initial.
 inline Reply DrawReply(std::mt19937_64& random, std::size_t most) {
   Reply drawn;
   const std::size_t tables = random() % 4;
   for (std::size_t t = 0; t < tables; ++t) {
     const std::size_t dimension = 1 + random() % 9;
     const bool scales = random() % 2 == 0;
+    const float initial_scale = random() % 2 == 0 ? 1.0f : 0.25f;
+    const bool initials = random() % 2 == 0;
     TableReply table;
     table.dimension = dimension;
     const auto row = [&] {
+      if (initials && random() % 4 == 0) {
+        return RowView{nullptr, 0, initial_scale, true};
+      }
       auto values = std::make_shared<std::vector<float>>(
           DrawFloats(random, dimension));
       drawn.reply.buffers.push_back(values);
@@ -115,7 +121,7 @@ inline Reply DrawReply(std::mt19937_64& random, std::size_t most) {
     for (std::size_t i = random() % most; i > 0; --i) {
       table.fetched.push_back(row());
     }
-    drawn.sizes.push_back({table.validated.size(), table.fetched.size()});
+    drawn.asked.push_back({table.validated.size(), table.fetched.size()});
     drawn.reply.tables.push_back(std::move(table));
   }
   return drawn;

@@ -125,16 +125,13 @@ void ShardClient::Exchange(const ExchangeRequest& request, ExchangeDone done) {
     grpc::ClientContext context;
     grpc::ByteBuffer request;
     grpc::ByteBuffer reply;
-    std::vector<ReplySize> sizes;
+    std::vector<AskedRows> asked;
     ExchangeDone done;
   };
   auto call = std::make_shared<Call>();
   call->connection = connection_;
   call->done = std::move(done);
-  call->sizes.reserve(request.tables.size());
-  for (const TableExchange& table : request.tables) {
-    call->sizes.push_back({table.validate_ids.size(), table.fetch_ids.size()});
-  }
+  call->asked = AskedRowsOf(request);
   TrafficBytes sent;
   call->request = EncodeRequest(request, &sent);
   if (call->request.Length() > connection_->options.max_message_bytes) {
@@ -157,7 +154,7 @@ void ShardClient::Exchange(const ExchangeRequest& request, ExchangeDone done) {
         ExchangeReply reply;
         if (status.ok()) {
           TrafficBytes received;
-          status = DecodeReply(call->reply, call->sizes, &reply, &received);
+          status = DecodeReply(call->reply, call->asked, &reply, &received);
           call->connection->traffic.AddReceived(received);
         }
         if (!status.ok()) reply = ExchangeReply{};

@@ -83,7 +83,8 @@ grpc::ServerUnaryReactor* ShardService::Exchange(
                                                    ExchangeReply answer) {
                      if (status.ok()) {
                        TrafficBytes sent;
-                       *reply = EncodeReply(answer, &sent);
+                       *reply = EncodeReply(
+                           answer, AskedRowsOf(decoded->request), &sent);
                        traffic_.AddSent(sent);
                      }
                      reactor->Finish(ToGrpc(status));

@@ -143,18 +143,14 @@ void Table::TakeRows(const Table& other) {
 
 void Table::Copy(const Stripe& stripe, std::uint64_t hash, RowId id,
                  float* values, RowView* view) const {
-  view->values = values;
   Row* row = Find(stripe, hash, id);
   if (row == nullptr) {
-    initializer_->Fill(id_, id, dimension_, values);
-    view->clock = 0;
-    view->step_scale = initial_step_scale_;
+    *view = {nullptr, 0, initial_step_scale_, true};
     return;
   }
   std::memcpy(values, row->values(), dimension_ * sizeof(float));
-  view->clock = row->clock;
-  view->step_scale =
-      optimizer_->StepScale(row->values() + dimension_, dimension_);
+  *view = {values, row->clock,
+           optimizer_->StepScale(row->values() + dimension_, dimension_)};
 }
 
 Table::Row* Table::RowAt(const Stripe& stripe, std::size_t position) const {

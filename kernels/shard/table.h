@@ -1,8 +1,8 @@
 // Table: the rows of one embedding table at one shard: a hash table from id to
 // row, optimizer slots and clock.
 //
-// A row exists from its first push (or assignment). Until then reads compute
-// its initial value and leave no trace.
+// A row exists from its first push (or assignment). Until then reads say that it
+// has its initial value, which the reader computes, and leave no trace.
 //
 // Memory: rows live in chunks that never move, so growth copies no row; the
 // index costs 8 bytes per bucket at a load of at most 3/4, a row 16 bytes
@@ -46,7 +46,8 @@ class Table {
   void Push(Span<const RowId> ids, Span<const Clock> clocks,
             Span<const float> learning_rates, Span<const float> gradients);
 
-  // Copies row i to values + i * dimension and describes it in views[i].
+  // Copies row i to values + i * dimension and describes it in views[i]; of a
+  // row that does not exist nothing is copied and the view says `initial`.
   void Fetch(Span<const RowId> ids, float* values, RowView* views) const;
 
   // As Fetch, but only for rows whose copy at clocks[i] breaks `staleness`;

@@ -10,6 +10,8 @@
 #include <random>
 #include <thread>
 
+#include "kernels/testing/initial_row.h"
+
 namespace het {
 namespace {
 
@@ -46,19 +48,16 @@ struct Rows {
   std::vector<RowView> views;
 };
 
-std::vector<float> Initial(const TableSpec& spec, RowId id) {
-  std::vector<float> row(spec.dimension);
-  (*CreateInitializer(spec.initializer, spec.seed))
-      ->Fill(spec.id(), id, spec.dimension, row.data());
-  return row;
-}
-
-TEST(Table, ReadsComputeInitialRowsAndLeaveNoTrace) {
+TEST(Table, ReadsOfUnknownRowsSayInitialAndLeaveNoTrace) {
   const TableSpec spec = Spec(3);
   const auto table = Make(spec);
   const std::int64_t bytes = table->stats().memory_bytes;
   for (const RowId id : {RowId{0}, RowId{-1}, RowId{1} << 60}) {
-    EXPECT_EQ(Rows(*table, {id}).values, Initial(spec, id));
+    const Rows rows(*table, {id});
+    EXPECT_TRUE(rows.views[0].initial);
+    EXPECT_TRUE(rows.views[0].answered());
+    EXPECT_EQ(rows.views[0].values, nullptr);
+    EXPECT_EQ(rows.views[0].clock, 0);
   }
   EXPECT_EQ(table->stats().rows, 0);
   EXPECT_EQ(table->stats().memory_bytes, bytes);
@@ -68,18 +67,20 @@ TEST(Table, ARowAppearsWithItsFirstPush) {
   const TableSpec spec = Spec(2);
   const auto table = Make(spec);
   Push(*table, {4}, 3, 2, 0.5f);
-  std::vector<float> expected = Initial(spec, 4);
+  std::vector<float> expected = InitialRow(spec, 4);
   for (float& value : expected) value -= 1;
   const Rows rows(*table, {4, 5});
   EXPECT_EQ(rows.values[0], expected[0]);
   EXPECT_EQ(rows.values[1], expected[1]);
   EXPECT_EQ(rows.views[0].clock, 3);
-  EXPECT_EQ(rows.views[1].clock, 0);
+  EXPECT_FALSE(rows.views[0].initial);
+  EXPECT_TRUE(rows.views[1].initial);
   EXPECT_EQ(table->stats().rows, 1);
 }
 
 TEST(Table, ViewsPointWhereTheRowsWereCopied) {
   const auto table = Make(Spec(2));
+  Push(*table, {1, 2, 3}, 1, 1);
   const Rows rows(*table, {1, 2, 3});
   for (std::size_t i = 0; i < 3; ++i) {
     EXPECT_EQ(rows.views[i].values, &rows.values[2 * i]);
@@ -104,7 +105,7 @@ TEST(Table, KeepsEveryRowAndItsSlotsWhileItGrows) {
   const auto optimizer = CreateOptimizer(spec.optimizer);
   const Rows rows(*table, ids);
   for (std::size_t i = 0; i < ids.size(); i += 37) {
-    std::vector<float> row = Initial(spec, ids[i]), slots(3);
+    std::vector<float> row = InitialRow(spec, ids[i]), slots(3);
     (*optimizer)->InitializeSlots(3, slots.data());
     for (const float g : {0.5f, 0.25f}) {
       const std::vector<float> gradient(3, g);
@@ -141,10 +142,10 @@ TEST(Table, StaleRowsAloneAreCopied) {
   std::vector<RowView> views(3);
   table->FetchStale(std::vector<RowId>{1, 2, 3}, std::vector<Clock>{8, 7, 0}, 2,
                     values.data(), views.data());
-  EXPECT_EQ(views[0].values, nullptr);
+  EXPECT_FALSE(views[0].answered());
   EXPECT_EQ(views[1].values, &values[1]);
   EXPECT_EQ(views[1].clock, 10);
-  EXPECT_EQ(views[2].values, nullptr);
+  EXPECT_FALSE(views[2].answered());
   EXPECT_EQ(values[0], -99);
   EXPECT_EQ(values[2], -99);
 }

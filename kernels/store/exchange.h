@@ -17,6 +17,7 @@
 
 #include "kernels/base/span.h"
 #include "kernels/base/types.h"
+#include "kernels/store/wire_format.h"
 
 namespace het {
 
@@ -52,6 +53,10 @@ struct TableExchange {
 
   Span<const RowId> fetch_ids;
 
+  // How the rows of the reply and push_gradients travel where there is a wire.
+  WireFormat row_format = WireFormat::kFloat32;
+  WireFormat gradient_format = WireFormat::kFloat32;
+
   bool empty() const {
     return push_ids.empty() && validate_ids.empty() && fetch_ids.empty();
   }
@@ -62,17 +67,24 @@ struct ExchangeRequest {
   std::vector<TableExchange> tables;  // each table at most once
 };
 
-// A row as the shard had it when it answered.
+// A row as the shard had it when it answered. A row that nobody has pushed to
+// comes without values: whoever asked computes them with the table's
+// Initializer, which gives the same bits everywhere.
 struct RowView {
   const float* values = nullptr;  // dimension floats, alive with the reply
   Clock clock = 0;                // c_g
   float step_scale = 1.0f;        // Optimizer::StepScale of the row
+  bool initial = false;           // nobody has pushed to it: `values` is null
+
+  // False: of a validated row, that the copy may be used.
+  bool answered() const { return values != nullptr || initial; }
 };
 
 struct TableReply {
-  std::size_t dimension = 0;  // of the rows
-  // Position by position as in validate_ids; `values == nullptr` means that
-  // the copy may be used (`clock` and `step_scale` are then meaningless).
+  // Of the rows; 0 when no row has values and the wire does not tell.
+  std::size_t dimension = 0;
+  // Position by position as in validate_ids; not answered() means that the
+  // copy may be used (`clock` and `step_scale` are then meaningless).
   std::vector<RowView> validated;
   // Position by position as in fetch_ids.
   std::vector<RowView> fetched;

@@ -3,128 +3,155 @@
 #include <algorithm>
 #include <utility>
 
+#include "kernels/store/sorted_order.h"
+
 namespace het {
+namespace {
+
+template <typename T>
+std::vector<T> Take(Span<const T> from,
+                    const std::vector<std::uint32_t>& positions) {
+  std::vector<T> taken(positions.size());
+  for (std::size_t i = 0; i < positions.size(); ++i) {
+    taken[i] = from[positions[i]];
+  }
+  return taken;
+}
+
+}  // namespace
 
 RequestSplit::RequestSplit(const ExchangeRequest& request,
                            const std::vector<std::size_t>& dimensions,
                            const Router& router)
     : parts_(router.shards()) {
-  sizes_.reserve(request.tables.size());
+  cuts_.reserve(request.tables.size());
+  for (ShardPart& part : parts_) part.request.header = request.header;
   for (std::size_t t = 0; t < request.tables.size(); ++t) {
-    const TableExchange& exchange = request.tables[t];
-    sizes_.push_back({exchange.validate_ids.size(), exchange.fetch_ids.size(),
-                      dimensions[t]});
-    Cut(exchange, t, dimensions[t], router);
-  }
-  for (ShardPart& part : parts_) {
-    part.request.header = request.header;
-    for (const TablePart& table : part.tables) {
-      const TableExchange& whole = request.tables[table.table];
-      TableExchange exchange;
-      exchange.table = whole.table;
-      exchange.staleness = whole.staleness;
-      exchange.push_ids = table.push_ids;
-      exchange.push_clocks = table.push_clocks;
-      exchange.push_learning_rates = table.push_learning_rates;
-      exchange.push_gradients = table.push_gradients;
-      exchange.validate_ids = table.validate_ids;
-      exchange.validate_clocks = table.validate_clocks;
-      exchange.fetch_ids = table.fetch_ids;
-      part.request.tables.push_back(exchange);
+    const TableExchange& whole = request.tables[t];
+    cuts_.push_back(Cut(whole, dimensions[t], router));
+    const TableCut& cut = cuts_.back();
+    for (std::size_t s = 0; s < parts_.size(); ++s) {
+      const auto part_of = [s](const Order& order, const auto& array) {
+        return Span(array.data() + order.begin[s],
+                    order.begin[s + 1] - order.begin[s]);
+      };
+      TableExchange part;
+      part.table = whole.table;
+      part.staleness = whole.staleness;
+      part.row_format = whole.row_format;
+      part.gradient_format = whole.gradient_format;
+      part.push_ids = part_of(cut.push, cut.push_ids);
+      part.push_clocks = part_of(cut.push, cut.push_clocks);
+      part.push_learning_rates = part_of(cut.push, cut.push_learning_rates);
+      part.push_gradients = Span<const float>(
+          cut.push_gradients.get() + cut.push.begin[s] * cut.dimension,
+          part.push_ids.size() * cut.dimension);
+      part.validate_ids = part_of(cut.validate, cut.validate_ids);
+      part.validate_clocks = part_of(cut.validate, cut.validate_clocks);
+      part.fetch_ids = part_of(cut.fetch, cut.fetch_ids);
+      if (part.empty()) continue;
+      parts_[s].tables.push_back(t);
+      parts_[s].request.tables.push_back(part);
     }
   }
 }
 
-void RequestSplit::Cut(const TableExchange& exchange, std::size_t table,
-                       std::size_t dimension, const Router& router) {
-  std::vector<TablePart> cut(parts_.size());
-  for (std::size_t i = 0; i < exchange.push_ids.size(); ++i) {
-    TablePart& part = cut[router.ShardOf(exchange.push_ids[i])];
-    part.push_ids.push_back(exchange.push_ids[i]);
-    part.push_clocks.push_back(exchange.push_clocks[i]);
-    part.push_learning_rates.push_back(exchange.push_learning_rates[i]);
-    const float* gradient = &exchange.push_gradients[i * dimension];
-    part.push_gradients.insert(part.push_gradients.end(), gradient,
-                               gradient + dimension);
+RequestSplit::Order RequestSplit::OrderByShard(Span<const RowId> ids,
+                                               const Router& router) {
+  Order order;
+  order.begin.resize(router.shards() + 1);
+  std::vector<std::uint32_t> sorted = SortedOrder(ids);
+  if (router.shards() == 1) {
+    order.begin[1] = static_cast<std::uint32_t>(ids.size());
+    order.positions = std::move(sorted);
+    return order;
   }
-  for (std::size_t i = 0; i < exchange.validate_ids.size(); ++i) {
-    TablePart& part = cut[router.ShardOf(exchange.validate_ids[i])];
-    part.validate_ids.push_back(exchange.validate_ids[i]);
-    part.validate_clocks.push_back(exchange.validate_clocks[i]);
-    part.validate_positions.push_back(static_cast<std::uint32_t>(i));
+  // A counting sort by shard, stable, so that every part stays sorted by id.
+  static_assert(kPartitions <= 1 << 16);
+  std::vector<std::uint16_t> shards(ids.size());
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    shards[i] = static_cast<std::uint16_t>(router.ShardOf(ids[sorted[i]]));
+    ++order.begin[shards[i] + std::size_t{1}];
   }
-  for (std::size_t i = 0; i < exchange.fetch_ids.size(); ++i) {
-    TablePart& part = cut[router.ShardOf(exchange.fetch_ids[i])];
-    part.fetch_ids.push_back(exchange.fetch_ids[i]);
-    part.fetch_positions.push_back(static_cast<std::uint32_t>(i));
+  for (std::size_t s = 0; s < router.shards(); ++s) {
+    order.begin[s + 1] += order.begin[s];
   }
-  for (std::size_t s = 0; s < cut.size(); ++s) {
-    TablePart& part = cut[s];
-    if (part.push_ids.empty() && part.validate_ids.empty() &&
-        part.fetch_ids.empty()) {
-      continue;
-    }
-    part.table = table;
-    parts_[s].tables.push_back(std::move(part));
+  std::vector<std::uint32_t> next(order.begin.begin(), order.begin.end() - 1);
+  order.positions.resize(ids.size());
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    order.positions[next[shards[i]]++] = sorted[i];
   }
+  return order;
+}
+
+RequestSplit::TableCut RequestSplit::Cut(const TableExchange& exchange,
+                                         std::size_t dimension,
+                                         const Router& router) {
+  TableCut cut;
+  cut.dimension = dimension;
+  cut.push = OrderByShard(exchange.push_ids, router);
+  const std::vector<std::uint32_t>& pushed = cut.push.positions;
+  cut.push_ids = Take(exchange.push_ids, pushed);
+  cut.push_clocks = Take(exchange.push_clocks, pushed);
+  cut.push_learning_rates = Take(exchange.push_learning_rates, pushed);
+  // Not a vector: it would be cleared first.
+  cut.push_gradients.reset(new float[pushed.size() * dimension]);
+  for (std::size_t i = 0; i < pushed.size(); ++i) {
+    std::copy_n(&exchange.push_gradients[pushed[i] * dimension], dimension,
+                &cut.push_gradients[i * dimension]);
+  }
+  cut.validate = OrderByShard(exchange.validate_ids, router);
+  cut.validate_ids = Take(exchange.validate_ids, cut.validate.positions);
+  cut.validate_clocks = Take(exchange.validate_clocks, cut.validate.positions);
+  cut.fetch = OrderByShard(exchange.fetch_ids, router);
+  cut.fetch_ids = Take(exchange.fetch_ids, cut.fetch.positions);
+  return cut;
 }
 
 ExchangeReply RequestSplit::PrepareReply() const {
   ExchangeReply whole;
-  whole.tables.resize(sizes_.size());
-  for (std::size_t t = 0; t < sizes_.size(); ++t) {
-    whole.tables[t].dimension = sizes_[t].dimension;
-    whole.tables[t].validated.resize(sizes_[t].validate);
-    whole.tables[t].fetched.resize(sizes_[t].fetch);
+  whole.tables.resize(cuts_.size());
+  for (std::size_t t = 0; t < cuts_.size(); ++t) {
+    whole.tables[t].dimension = cuts_[t].dimension;
+    whole.tables[t].validated.resize(cuts_[t].validate_ids.size());
+    whole.tables[t].fetched.resize(cuts_[t].fetch_ids.size());
   }
   return whole;
 }
 
-Status RequestSplit::CheckReply(std::size_t shard,
-                                const ExchangeReply& reply) const {
-  const std::vector<TablePart>& tables = parts_[shard].tables;
-  if (reply.tables.size() != tables.size()) {
-    return Internal("shard ", shard, " replied about ", reply.tables.size(),
-                    " tables, expected ", tables.size());
-  }
-  for (std::size_t p = 0; p < tables.size(); ++p) {
-    const TableReply& answer = reply.tables[p];
-    if (answer.validated.size() != tables[p].validate_ids.size() ||
-        answer.fetched.size() != tables[p].fetch_ids.size()) {
-      return Internal("shard ", shard, " replied with ",
-                      answer.validated.size(), " validated and ",
-                      answer.fetched.size(), " fetched rows, expected ",
-                      tables[p].validate_ids.size(), " and ",
-                      tables[p].fetch_ids.size());
-    }
-    // Without a row the dimension need not be known.
-    const bool rows =
-        !answer.fetched.empty() ||
-        std::any_of(answer.validated.begin(), answer.validated.end(),
-                    [](const RowView& row) { return row.values != nullptr; });
-    const std::size_t dimension = sizes_[tables[p].table].dimension;
-    if (rows && answer.dimension != dimension) {
-      return Internal("shard ", shard, " replied with rows of dimension ",
-                      answer.dimension, ", expected ", dimension);
-    }
-  }
-  return OkStatus();
-}
-
 Status RequestSplit::Merge(std::size_t shard, ExchangeReply reply,
                            ExchangeReply* whole) const {
-  HET_RETURN_IF_ERROR(CheckReply(shard, reply));
   const ShardPart& part = parts_[shard];
+  if (reply.tables.size() != part.tables.size()) {
+    return Internal("shard ", shard, " replied about ", reply.tables.size(),
+                    " tables, expected ", part.tables.size());
+  }
   for (std::size_t p = 0; p < part.tables.size(); ++p) {
-    const TablePart& table = part.tables[p];
-    TableReply& answer = whole->tables[table.table];
-    for (std::size_t i = 0; i < table.validate_positions.size(); ++i) {
-      answer.validated[table.validate_positions[i]] =
-          reply.tables[p].validated[i];
+    const TableCut& cut = cuts_[part.tables[p]];
+    const TableReply& from = reply.tables[p];
+    TableReply& to = whole->tables[part.tables[p]];
+    if (from.dimension != cut.dimension && from.dimension != 0) {
+      return Internal("shard ", shard, " replied with rows of dimension ", from.dimension,
+                      ", expected ", cut.dimension);
     }
-    for (std::size_t i = 0; i < table.fetch_positions.size(); ++i) {
-      answer.fetched[table.fetch_positions[i]] = reply.tables[p].fetched[i];
+    const std::uint32_t validated =
+        cut.validate.begin[shard + 1] - cut.validate.begin[shard];
+    const std::uint32_t fetched =
+        cut.fetch.begin[shard + 1] - cut.fetch.begin[shard];
+    if (from.validated.size() != validated || from.fetched.size() != fetched) {
+      return Internal("shard ", shard, " replied with ", from.fetched.size(),
+                      " rows fetched and ", from.validated.size(),
+                      " validated, expected ", fetched, " and ", validated);
     }
+    const auto place = [shard](const Order& order,
+                               const std::vector<RowView>& rows,
+                               std::vector<RowView>* places) {
+      const std::uint32_t* position =
+          order.positions.data() + order.begin[shard];
+      for (const RowView& row : rows) (*places)[*position++] = row;
+    };
+    place(cut.validate, from.validated, &to.validated);
+    place(cut.fetch, from.fetched, &to.fetched);
   }
   for (auto& buffer : reply.buffers) {
     whole->buffers.push_back(std::move(buffer));

@@ -1,14 +1,19 @@
 // RequestSplit: an exchange cut into one request per shard, with the positions
 // that say where each part of a reply belongs.
 //
-// It owns the cut arrays; the shards' requests view them, so it lives until the
-// last shard has answered. Not thread-safe; merges of different shards touch
+// The ids of each part are sorted, as the wire wants them (SortedOrder): pushes
+// of one id stay in their order, everything else may come in any.
+//
+// It owns the cut arrays, one per array of the request, in which the shards'
+// parts follow one another; the shards' requests view them, so it lives until
+// the last shard has answered. Not thread-safe; merges of different shards touch
 // different positions and may run in parallel.
 
 #ifndef HET_TF_KERNELS_STORE_REQUEST_SPLIT_H_
 #define HET_TF_KERNELS_STORE_REQUEST_SPLIT_H_
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "kernels/base/status.h"
@@ -30,40 +35,41 @@ class RequestSplit {
   }
 
   // Moves the shard's reply to its places in `whole`, which has been sized by
-  // PrepareReply. INTERNAL for a reply that does not fit the shard's request;
-  // `whole` is then as before.
+  // PrepareReply. INTERNAL for a reply that does not fit the shard's request.
   Status Merge(std::size_t shard, ExchangeReply reply,
                ExchangeReply* whole) const;
   ExchangeReply PrepareReply() const;
 
  private:
-  // The arrays of one table's part at one shard.
-  struct TablePart {
-    std::size_t table = 0;  // position in the whole request
+  // An array's positions in the order in which the parts take them; shard s
+  // takes those from begin[s] to begin[s + 1].
+  struct Order {
+    std::vector<std::uint32_t> positions;
+    std::vector<std::uint32_t> begin;
+  };
+
+  // One table's arrays, cut.
+  struct TableCut {
+    std::size_t dimension = 0;
+    Order push, validate, fetch;
     std::vector<RowId> push_ids;
     std::vector<Clock> push_clocks;
     std::vector<float> push_learning_rates;
-    std::vector<float> push_gradients;
+    std::unique_ptr<float[]> push_gradients;
     std::vector<RowId> validate_ids;
     std::vector<Clock> validate_clocks;
-    std::vector<std::uint32_t> validate_positions;
     std::vector<RowId> fetch_ids;
-    std::vector<std::uint32_t> fetch_positions;
   };
   struct ShardPart {
-    std::vector<TablePart> tables;
+    std::vector<std::size_t> tables;  // positions in the whole request
     ExchangeRequest request;
   };
 
-  Status CheckReply(std::size_t shard, const ExchangeReply& reply) const;
-  void Cut(const TableExchange& exchange, std::size_t table,
-           std::size_t dimension, const Router& router);
+  static Order OrderByShard(Span<const RowId> ids, const Router& router);
+  static TableCut Cut(const TableExchange& exchange, std::size_t dimension,
+                      const Router& router);
 
-  struct TableSize {
-    std::size_t validate, fetch, dimension;
-  };
-
-  std::vector<TableSize> sizes_;
+  std::vector<TableCut> cuts_;
   std::vector<ShardPart> parts_;
 };
 

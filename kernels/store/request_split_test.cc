@@ -1,10 +1,11 @@
-// RequestSplit: every part of a request goes to the shard of its id, in order,
-// and every part of a reply comes back to its place.
+// RequestSplit: every part of a request goes to the shard of its id, sorted, and
+// every part of a reply comes back to its place.
 
 #include "kernels/store/request_split.h"
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <random>
 
@@ -49,15 +50,21 @@ TEST(RequestSplit, PartsTogetherAreTheWholeAndRepliesComeHome) {
         const std::size_t dimension = dimensions[table.table - 100];
         ASSERT_EQ(table.push_gradients.size(),
                   table.push_ids.size() * dimension);
-        Clock last = -1;
         for (std::size_t i = 0; i < table.push_ids.size(); ++i) {
           EXPECT_EQ(router.ShardOf(table.push_ids[i]), s);
-          EXPECT_GT(table.push_clocks[i], last) << "out of order";
-          last = table.push_clocks[i];
+          const Clock clock = table.push_clocks[i];
+          if (i > 0) {
+            ASSERT_LE(table.push_ids[i - 1], table.push_ids[i]);
+            if (table.push_ids[i - 1] == table.push_ids[i]) {
+              EXPECT_GT(clock, table.push_clocks[i - 1]) << "steps out of order";
+            }
+          }
           EXPECT_EQ(table.push_learning_rates[i],
-                    static_cast<float>(last) / 2);
-          EXPECT_EQ(table.push_gradients[i * dimension],
-                    static_cast<float>(last));
+                    static_cast<float>(clock) / 2);
+          for (std::size_t d = 0; d < dimension; ++d) {
+            EXPECT_EQ(table.push_gradients[i * dimension + d],
+                      static_cast<float>(clock));
+          }
           pushed[table.table].push_back(table.push_ids[i]);
         }
         answer.tables.emplace_back();
@@ -79,6 +86,11 @@ TEST(RequestSplit, PartsTogetherAreTheWholeAndRepliesComeHome) {
         }
       }
       answer.buffers.push_back(buffer);
+      if (part.tables.empty()) continue;
+      EXPECT_TRUE(std::is_sorted(part.tables[0].validate_ids.begin(),
+                                 part.tables[0].validate_ids.end()));
+      EXPECT_TRUE(std::is_sorted(part.tables[0].fetch_ids.begin(),
+                                 part.tables[0].fetch_ids.end()));
       const Status merged = split.Merge(s, std::move(answer), &reply);
       EXPECT_TRUE(merged.ok()) << merged.ToString();
     }
@@ -89,7 +101,7 @@ TEST(RequestSplit, PartsTogetherAreTheWholeAndRepliesComeHome) {
       for (std::size_t i = 0; i < table.validate_ids.size(); ++i) {
         const RowView& view = reply.tables[t].validated[i];
         if (table.validate_clocks[i] % 3 == 0) {
-          EXPECT_EQ(view.values, nullptr);
+          EXPECT_FALSE(view.answered());
         } else {
           EXPECT_EQ(*view.values, static_cast<float>(table.validate_ids[i]));
           EXPECT_EQ(view.clock, table.validate_clocks[i]);
@@ -146,6 +158,19 @@ TEST(RequestSplit, AShardWithNothingToDoGetsAnEmptyRequest) {
   for (std::size_t s = 0; s < 7; ++s) {
     EXPECT_EQ(split.request(s).tables.size(), s == router.ShardOf(0) ? 1u : 0u);
   }
+}
+
+TEST(RequestSplit, PartsKeepTheFormats) {
+  OwnedRequest whole;
+  OwnedRequest::Table& table = whole.Add(1);
+  table.Fetch(0);
+  table.row_format = WireFormat::kInt8;
+  table.gradient_format = WireFormat::kFloat16;
+  const Router router(3);
+  const RequestSplit split(whole.request(), {1}, router);
+  const TableExchange& part = split.request(router.ShardOf(0)).tables[0];
+  EXPECT_EQ(part.row_format, WireFormat::kInt8);
+  EXPECT_EQ(part.gradient_format, WireFormat::kFloat16);
 }
 
 }  // namespace

@@ -25,6 +25,8 @@ class OwnedRequest {
     std::vector<RowId> validate_ids;
     std::vector<Clock> validate_clocks;
     std::vector<RowId> fetch_ids;
+    WireFormat row_format = WireFormat::kFloat32;
+    WireFormat gradient_format = WireFormat::kFloat32;
 
     Table& Push(RowId id, Clock clock, float learning_rate,
                 const std::vector<float>& gradient) {
@@ -66,6 +68,8 @@ class OwnedRequest {
       copy(from.validate_ids, &to.validate_ids);
       copy(from.validate_clocks, &to.validate_clocks);
       copy(from.fetch_ids, &to.fetch_ids);
+      to.row_format = from.row_format;
+      to.gradient_format = from.gradient_format;
     }
   }
 
@@ -90,6 +94,8 @@ class OwnedRequest {
       to.validate_ids = from.validate_ids;
       to.validate_clocks = from.validate_clocks;
       to.fetch_ids = from.fetch_ids;
+      to.row_format = from.row_format;
+      to.gradient_format = from.gradient_format;
       request_.tables.push_back(to);
     }
     return request_;

@@ -8,6 +8,7 @@
 #include "kernels/store/retrying_store.h"
 #include "kernels/store/router.h"
 #include "kernels/store/sharded_store.h"
+#include "kernels/testing/initial_row.h"
 #include "kernels/testing/wrapped_store.h"
 
 namespace het {
@@ -239,8 +240,7 @@ std::vector<float> Simulation::Stored(RowId id) {
     errors_.push_back("reading a stored row: " + reply.status().ToString());
     return {};
   }
-  const float* values = reply->tables[0].fetched[0].values;
-  return {values, values + table_.dimension};
+  return ValuesOf(reply->tables[0].fetched[0], table_, id);
 }
 
 void Simulation::FinishAndCheck() {

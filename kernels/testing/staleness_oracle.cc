@@ -4,6 +4,7 @@
 #include <cstring>
 #include <ostream>
 
+#include "kernels/testing/initial_row.h"
 #include "kernels/testing/wrapped_store.h"
 
 namespace het {
@@ -130,6 +131,7 @@ void StalenessOracle::Executed(std::size_t shard,
       optimizer_->Step(rate, gradient, dimension, row.values.data(),
                        row.slots.data());
       row.clock = std::max(row.clock, exchange.push_clocks[i]);
+      row.pushed = true;
       for (std::size_t d = 0; d < dimension; ++d) {
         row.applied[d] += optimizer_->linear() ? rate * gradient[d]
                                                : gradient[d];
@@ -137,10 +139,14 @@ void StalenessOracle::Executed(std::size_t shard,
     }
     const auto check_row = [&](RowId id, const RowView& view) {
       const Row& row = RowOf(id);
+      Expect(view.initial == !row.pushed, 0, "row ", id,
+             view.initial ? " was sent as initial, but has been pushed to"
+                          : " was sent with values before its first push");
       Expect(view.clock == row.clock, 0, "row ", id, " was sent with clock ",
              view.clock, ", the maximum of its pushes is ", row.clock);
-      Expect(std::memcmp(view.values, row.values.data(),
-                         dimension * sizeof(float)) == 0,
+      Expect(view.initial ||
+                 std::memcmp(view.values, row.values.data(),
+                             dimension * sizeof(float)) == 0,
              3, "row ", id, " was sent as ", Text{view.values, dimension},
              ", its pushes make ", Text{row.values.data(), dimension});
     };
@@ -152,7 +158,7 @@ void StalenessOracle::Executed(std::size_t shard,
       const RowId id = exchange.validate_ids[i];
       const Clock current = exchange.validate_clocks[i];
       const Clock global = RowOf(id).clock;
-      if (answer.validated[i].values != nullptr) {
+      if (answer.validated[i].answered()) {
         Expect(global > Plus(current, staleness_), 0, "row ", id,
                " was sent though its copy at c_c=", current,
                " is valid against c_g=", global);
@@ -228,7 +234,7 @@ void StalenessOracle::Answered(std::size_t worker,
     }
     for (std::size_t i = 0; i < exchange.validate_ids.size(); ++i) {
       const RowId id = exchange.validate_ids[i];
-      if (answer.validated[i].values != nullptr) {
+      if (answer.validated[i].answered()) {
         Replace(worker, id, answer.validated[i]);
       } else {
         ++CopyOf(worker, id).answers;
@@ -244,8 +250,9 @@ void StalenessOracle::Replace(std::size_t worker, RowId id,
   ++copy.fetches;
   copy.start = row.clock;
   copy.current = row.clock + static_cast<Clock>(copy.uncovered.size());
+  const std::vector<float> values = ValuesOf(row, table_, id);
   for (std::size_t d = 0; d < table_.dimension; ++d) {
-    copy.values[d] = row.values[d];
+    copy.values[d] = values[d];
     for (const auto& commit : copy.uncovered) copy.values[d] -= commit[d];
   }
 }

@@ -88,6 +88,7 @@ class StalenessOracle : public std::enable_shared_from_this<StalenessOracle> {
     std::vector<float> values;
     std::vector<float> slots;
     Clock clock = 0;
+    bool pushed = false;
     std::vector<double> applied;  // sum of what pushes brought
   };
   struct Copy {

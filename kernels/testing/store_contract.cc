@@ -89,8 +89,11 @@ void StoreContract::Push(EmbeddingStore& store, TableId table, RowId id,
 
 StoreContract::Row StoreContract::ToRow(const RowView& view,
                                         std::size_t dimension) {
-  if (view.values == nullptr) return {};
-  return {{view.values, view.values + dimension}, view.clock, view.step_scale};
+  Row row{{}, view.clock, view.step_scale, view.initial};
+  if (view.values != nullptr) {
+    row.values.assign(view.values, view.values + dimension);
+  }
+  return row;
 }
 
 StoreContract::Row StoreContract::Fetch(EmbeddingStore& store, TableId table,

@@ -74,6 +74,7 @@ class StoreContract : public testing::TestWithParam<StoreContractCase> {
     std::vector<float> values;
     Clock clock = 0;
     float step_scale = 0;
+    bool initial = false;  // without values: nobody has pushed to it
   };
   Row Fetch(EmbeddingStore& store, TableId table, RowId id);
   // Rows that have been pushed to, over all shards.

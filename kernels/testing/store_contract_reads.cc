@@ -11,7 +11,27 @@ void internal::LinkStoreContractReads() {}
 
 // --- Reads. -----------------------------------------------------------------
 
-TEST_P(StoreContract, UnknownRowsReadInitialValuesAndAreNotCreated) {
+TEST_P(StoreContract, UnknownRowsAreSaidToBeInitialAndAreNotCreated) {
+  TableSpec spec = PlainTable("t");
+  spec.dimension = 5;
+  spec.seed = 42;
+  for (const char* name : {"uniform", "normal", "truncated_normal"}) {
+    spec.name = name;
+    spec.initializer = {name, {}};
+    ASSERT_TRUE(store_->CreateTable(spec).ok());
+    for (const RowId id : AwkwardIds()) {
+      const Row row = Fetch(*store_, spec.id(), id);
+      EXPECT_TRUE(row.initial) << name << " id " << id;
+      EXPECT_TRUE(row.values.empty());
+      EXPECT_EQ(row.clock, 0);
+      EXPECT_EQ(row.step_scale, 1.0f);
+    }
+    EXPECT_EQ(StoredRows(*store_, name), 0);
+  }
+}
+
+// What a reader computes for an unknown row is what its first push starts from.
+TEST_P(StoreContract, ARowIsBornWithTheBitsThatItsInitializerGives) {
   TableSpec spec = PlainTable("t");
   spec.dimension = 5;
   spec.seed = 42;
@@ -23,12 +43,33 @@ TEST_P(StoreContract, UnknownRowsReadInitialValuesAndAreNotCreated) {
     for (const RowId id : AwkwardIds()) {
       std::vector<float> expected(5);
       (*initializer)->Fill(spec.id(), id, 5, expected.data());
+      Push(*store_, spec.id(), id, 0, std::vector<float>(5, 0.0f));
       const Row row = Fetch(*store_, spec.id(), id);
+      EXPECT_FALSE(row.initial);
       EXPECT_EQ(row.values, expected) << name << " id " << id;
-      EXPECT_EQ(row.clock, 0);
-      EXPECT_EQ(row.step_scale, 1.0f);
     }
-    EXPECT_EQ(StoredRows(*store_, name), 0);
+  }
+}
+
+TEST_P(StoreContract, InitialAndOtherRowsStandWhereTheyWereAskedFor) {
+  const TableSpec spec = AdagradTable("t");
+  ASSERT_TRUE(store_->CreateTable(spec).ok());
+  OwnedRequest push, read;
+  OwnedRequest::Table& pushed = push.Add(spec.id());
+  OwnedRequest::Table& table = read.Add(spec.id());
+  for (RowId id = 0; id < 100; ++id) {
+    if (id % 3 == 0) pushed.Push(id, 500 + id, 1, {1, 1});
+    table.Fetch(id);
+  }
+  Exchange(*store_, push);
+  const float initial_scale = Fetch(*store_, spec.id(), -1).step_scale;
+  const ExchangeReply reply = Exchange(*store_, read);
+  for (std::size_t i = 0; i < 100; ++i) {
+    const RowView& row = reply.tables[0].fetched[i];
+    EXPECT_TRUE(row.answered());
+    EXPECT_EQ(row.initial, i % 3 != 0);
+    EXPECT_EQ(row.clock, i % 3 == 0 ? static_cast<Clock>(500 + i) : 0);
+    EXPECT_EQ(row.step_scale == initial_scale, row.initial);
   }
 }
 
@@ -74,12 +115,12 @@ TEST_P(StoreContract, ValidationAnswersExactlyTheRowsBeyondTheStaleness) {
     const ExchangeReply reply = Exchange(*store_, request);
     const auto& validated = reply.tables[0].validated;
     ASSERT_EQ(validated.size(), 5u);
-    EXPECT_EQ(validated[0].values, nullptr) << "s=" << s;
-    EXPECT_EQ(validated[1].values, nullptr) << "s=" << s;
+    EXPECT_FALSE(validated[0].answered()) << "s=" << s;
+    EXPECT_FALSE(validated[1].answered()) << "s=" << s;
     EXPECT_EQ(ToRow(validated[2], 2).values, (std::vector<float>{4, 5}));
     EXPECT_EQ(ToRow(validated[2], 2).clock, 100);
     EXPECT_EQ(ToRow(validated[3], 2).values, (std::vector<float>{4, 5}));
-    EXPECT_EQ(validated[4].values, nullptr) << "s=" << s;
+    EXPECT_FALSE(validated[4].answered()) << "s=" << s;
   }
 }
 
@@ -89,8 +130,8 @@ TEST_P(StoreContract, UnknownRowsStandAtClockZeroWhenValidated) {
   OwnedRequest request;
   request.Add(spec.id(), 0).Validate(5, 0).Validate(6, 3);
   const ExchangeReply reply = Exchange(*store_, request);
-  EXPECT_EQ(reply.tables[0].validated[0].values, nullptr);
-  EXPECT_EQ(reply.tables[0].validated[1].values, nullptr);
+  EXPECT_FALSE(reply.tables[0].validated[0].answered());
+  EXPECT_FALSE(reply.tables[0].validated[1].answered());
   EXPECT_EQ(StoredRows(*store_, "t"), 0);
 }
 
@@ -100,7 +141,7 @@ TEST_P(StoreContract, UnboundedStalenessFindsEveryCopyValid) {
   Push(*store_, spec.id(), 1, kUnboundedStaleness, {-4, -5});
   OwnedRequest request;
   request.Add(spec.id(), kUnboundedStaleness).Validate(1, 0);
-  EXPECT_EQ(Exchange(*store_, request).tables[0].validated[0].values, nullptr);
+  EXPECT_FALSE(Exchange(*store_, request).tables[0].validated[0].answered());
 }
 
 TEST_P(StoreContract, RepliesStandWhereTheyWereAskedFor) {
@@ -137,7 +178,7 @@ TEST_P(StoreContract, RepliesStandWhereTheyWereAskedFor) {
   for (std::size_t i = 0; i < validated.size(); ++i) {
     const RowView& view = reply.tables[0].validated[i];
     if (validated[i] % 2 != 0) {
-      ASSERT_EQ(view.values, nullptr);
+      ASSERT_FALSE(view.answered());
     } else {
       ASSERT_NE(view.values, nullptr);
       ASSERT_EQ(*view.values, validated[i]);

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from het_tf import shard_process
-from het_tf.administration import ShardClient, ShardUnreachable, message
+from het_tf.administration import PROTOCOL_VERSION, ShardClient, ShardUnreachable, message
 from het_tf.cluster import Cluster
 from het_tf.shard_process import ShardError, ShardProcess, exec_shard, listen_address, server_binary
 from processes import clean_environment, free_ports
@@ -38,7 +38,7 @@ def test_serves_a_unix_socket(tmp_path):
 
 def test_its_place_is_kept(tmp_path):
     with ShardProcess(index=1, count=3) as shard, ShardClient(shard.address) as client:
-        wrong = message("HelloRequest")(protocol_version=1, shard_index=0, shard_count=3)
+        wrong = message("HelloRequest")(protocol_version=PROTOCOL_VERSION, shard_index=0, shard_count=3)
         with pytest.raises(Exception, match="number 1 of 3, a worker calls it number 0 of 3"):
             client.call("Hello", wrong)
 

@@ -66,7 +66,7 @@ class Gate:
 
     def _held(self, request: bytes, context: grpc.ServicerContext) -> bytes:
         # Lookups of different tables may share an exchange.
-        fetches = sum(bool(table.fetch_ids) for table in message("ExchangeRequest").FromString(request).tables)
+        fetches = sum(bool(table.fetch_id_deltas) for table in message("ExchangeRequest").FromString(request).tables)
         if fetches:
             with self._changed:
                 self._inside += fetches

@@ -75,11 +75,33 @@ def test_messages_above_grpcs_default_limit_work_up_to_ours(opened, start_shards
     shards = start_shards(1)
     ids = tf.range(20_000, dtype=tf.int64)  # 5 MB of rows
     wide = {"table_name": "wide", "dimension": 64}
-    rows = ops.lookup(opened.table(opened.store(shards), **wide), ids, 64, "training")
-    assert rows.shape == (20_000, 64)
+    table = opened.table(opened.store(shards), **wide)
+    ops.update(table, ids, tf.ones([20_000, 64]), 1.0, 1.0)
+    np.testing.assert_array_equal(ops.lookup(table, ids, 64, "training"), np.full([20_000, 64], -0.5, np.float32))
     narrow = opened.table(opened.store(shards, max_message_bytes=1 << 20, deadline_ms=2000), **wide)
     with pytest.raises(tf.errors.OpError, match="shard 0.*(larger|max_message_bytes)"):
         ops.lookup(narrow, ids, 64, "training")
+
+
+@pytest.mark.parametrize(
+    ("wire", "value_bytes", "scale_bytes", "error"),
+    [("float32", 4, 0, 0), ("bfloat16", 2, 0, 2e-2), ("float16", 2, 0, 2e-3), ("int8", 1, 4, 3e-2)],
+)
+def test_rows_and_gradients_travel_in_the_format_asked_for(opened, start_shards, wire, value_bytes, scale_bytes, error):
+    store = opened.store(start_shards(2))
+    table = opened.table(store, dimension=64, row_format=wire, gradient_format=wire)
+    ids = tf.range(-50, 50, dtype=tf.int64)
+    assert (ops.lookup(table, ids, 64, "fresh").numpy() == 0.5).all()  # flags alone
+    assert ops.store_traffic(store)["received"]["rows"] < 20
+    gradients = np.random.default_rng(3).uniform(-1, 1, (100, 64)).astype(np.float32)
+    # The rows are read for their update: that reply is not counted below.
+    ops.update(table, ids, tf.constant(gradients), 1.0, 1.0)
+    before = ops.store_traffic(store)
+    rows = ops.lookup(table, ids, 64, "fresh").numpy()
+    np.testing.assert_allclose(rows, 0.5 - gradients, rtol=0, atol=error)
+    after = ops.store_traffic(store)
+    assert after["received"]["rows"] - before["received"]["rows"] == 100 * (64 * value_bytes + scale_bytes)
+    assert before["sent"]["gradients"] == 100 * (64 * value_bytes + scale_bytes) + 2 * 4
 
 
 def test_a_lost_shard_ends_every_call_with_its_name(opened):

@@ -127,13 +127,14 @@ def test_traffic_is_counted_on_the_wire_and_is_nothing_in_the_process(opened, ru
         table = opened.table(store)
         ops.lookup(table, tf.constant([1, 2], tf.int64), 3, "training")
         ops.update(table, tf.constant([1, 2], tf.int64), tf.ones([2, 3]), tf.constant(1.0), 1.0)
+        ops.lookup(table, tf.constant([1, 2], tf.int64), 3, "training")
         run(lambda handle: ops.library().het_store_traffic(handle), store)
         return ops.store_traffic(store)
 
     near, far = traffic_of(opened.store()), traffic_of(opened.store(start_shards(1)))
     assert set(near["sent"].values()) | set(near["received"].values()) == {0}
-    assert far["exchanges"] == 2
-    assert far["received"]["rows"] == 2 * 3 * 4
+    assert far["exchanges"] == 3
+    assert far["received"]["rows"] == 1 + 2 * 3 * 4  # flags of untouched rows, then rows
     assert far["sent"]["gradients"] == 2 * 3 * 4 + 4  # and the learning rate
     assert far["sent"]["ids"] > 0 and far["sent"]["framing"] > 0
 

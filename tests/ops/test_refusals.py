@@ -134,6 +134,8 @@ OTHERS = [
     ({"max_pending_commits": 3}, "max_pending_commits=0", "max_pending_commits=3"),
     ({"vocabulary_size": 10}, "vocabulary_size=0", "vocabulary_size=10"),
     ({"reject_non_finite": True}, "reject_non_finite=false", "reject_non_finite=true"),
+    ({"row_format": "int8"}, "row_format=float32", "row_format=int8"),
+    ({"gradient_format": "bfloat16"}, "gradient_format=float32", "gradient_format=bfloat16"),
 ]
 # These the shards refuse too, whoever asks for them.
 OTHER_SPECS = [
@@ -173,6 +175,8 @@ def test_workers_that_disagree_about_a_table_are_told_by_the_shard(opened, start
         ({"max_pending_commits": -1}, "max_pending_commits.* -1 "),
         ({"vocabulary_size": -1}, "vocabulary_size.* -1 "),
         ({"policy": "fifo"}, "fifo.*lru, lfu, light_lfu"),
+        ({"row_format": "int4"}, "row_format: unknown wire format 'int4'.*float32, bfloat16, float16, int8"),
+        ({"gradient_format": ""}, "gradient_format: unknown wire format ''"),
         ({"optimizer": "adam"}, "adam.*sgd, momentum, adagrad"),
         ({"initializer": "glorot"}, "glorot.*constant, normal, truncated_normal, uniform, zeros"),
         ({"initializer_names": ["value", "mean"], "initializer_values": [1.0, 2.0]}, "mean"),

@@ -25,6 +25,10 @@ HOROVOD = {
     "tools/setup/horovod_wheel.sh": r"^HOROVOD=(\S+)",
     "pyproject.toml": r'"horovod==([\d.]+)"',
 }
+PROTOCOL = {
+    "kernels/base/version.h": r"kProtocolVersion = (\d+);",
+    "het_tf/administration.py": r"^PROTOCOL_VERSION = (\d+)",
+}
 
 
 def versions(root: Path, places: dict[str, str]) -> dict[str, list[str]]:
@@ -36,7 +40,9 @@ def agree(found: dict[str, list[str]]) -> bool:
     return all(found.values()) and len({version for named in found.values() for version in named}) == 1
 
 
-@pytest.mark.parametrize("places", [PACKAGE, TENSORFLOW, HOROVOD], ids=["het_tf", "tensorflow", "horovod"])
+@pytest.mark.parametrize(
+    "places", [PACKAGE, TENSORFLOW, HOROVOD, PROTOCOL], ids=["het_tf", "tensorflow", "horovod", "protocol"]
+)
 def test_all_places_name_one_version(places):
     found = versions(ROOT, places)
     assert agree(found), found

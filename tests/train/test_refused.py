@@ -59,6 +59,10 @@ def test_a_size_that_is_no_integer(value):
         ({"rows": 5, "max_pending_steps": 0}, "max_pending_steps is 0"),
         ({"share": 1.5}, "share is 1.5"),
         ({"rows": 5, "policy": "fifo"}, "policy is 'fifo'"),
+        ({"rows": 5, "wire": "float8"}, "wire is 'float8', expected one of float32, bfloat16, float16, int8"),
+        ({"rows": 5, "wire": ("int8", "int8", "int8")}, "wire is"),
+        ({"rows": 5, "wire": ("int8", 8)}, "wire is"),
+        ({"rows": 5, "wire": None}, "wire is None"),
     ],
 )
 def test_a_cache_that_cannot_be(options, words):

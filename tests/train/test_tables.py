@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import keras
@@ -119,12 +120,14 @@ def test_a_layer_survives_its_configuration():
         keras.initializers.RandomNormal(seed=3),
         mask_zero=True,
         combiner="sqrtn",
-        cache=het.CacheConfig(share=0.5, policy="lru", staleness=math.inf),
+        cache=het.CacheConfig(share=0.5, policy="lru", staleness=math.inf, wire=("bfloat16", "int8")),
         optimizer=keras.optimizers.Adagrad(0.3),
         name="configured",
     )
     again = het.layers.Embedding.from_config(layer.get_config())
     assert again.get_config() == layer.get_config()
+    as_json = het.layers.Embedding.from_config(json.loads(json.dumps(layer.get_config())))
+    assert as_json.cache == layer.cache and as_json.cache.wires == ("bfloat16", "int8")
     np.testing.assert_array_equal(all_rows(again), all_rows(layer))
 
 
