@@ -55,11 +55,11 @@ RPC_TESTS := $(call tests,rpc)
 PROTO_OBJECTS := $(BUILD)/gen/protos/shard.pb.o $(BUILD)/gen/protos/shard.grpc.pb.o
 
 # Baseline x86-64, so that one wheel runs everywhere; no contraction of a*b+c,
-# so that every build computes the same bits; arithmetic sets no errno and does
-# not trap, which changes no bit and lets loops with roots and choices be SIMD.
+# so that every build computes the same bits. Without errno for roots loops with
+# them become SIMD; -fno-trapping-math would do more, but changes bits.
 OPTIMIZE ?= -O3
 CXX_COMMON := -std=c++17 -g1 -fPIC -fvisibility=hidden -fvisibility-inlines-hidden \
-  -ffp-contract=off -fno-math-errno -fno-trapping-math -Wall -Wextra -Werror -I. -MMD -MP
+  -ffp-contract=off -fno-math-errno -Wall -Wextra -Werror -I. -MMD -MP
 CXXFLAGS_release := $(OPTIMIZE) $(CXX_COMMON)
 CXXFLAGS_asan := -O1 $(CXX_COMMON) -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 CXXFLAGS_tsan := -O1 $(CXX_COMMON) -fsanitize=thread -fno-omit-frame-pointer
