@@ -8,7 +8,7 @@ VLDB 2022). See the README for the first five minutes.
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from het_tf.config import CacheConfig, TableConfig
+from het_tf.config import CacheConfig, FeatureConfig, TableConfig
 from het_tf.version import VERSION as __version__
 from het_tf.version import check_tensorflow
 
@@ -23,6 +23,7 @@ check_tensorflow()
 __all__ = [
     "CacheConfig",
     "DistributedOptimizer",
+    "FeatureConfig",
     "RowwiseAdagrad",
     "TableConfig",
     "__version__",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from het_tf.components import optimizer_component
 from het_tf.table import Table
+from het_tf.table import lookup_many as look_up
 
 _TABLE = "_het_tf_table"
 _this_thread = threading.local()
@@ -98,20 +99,38 @@ def use_optimizer(table: Table, optimizer: keras.optimizers.Optimizer | None) ->
 
 def lookup(table: Table, ids: tf.Tensor, training: bool) -> tf.Tensor:
     """float32 rows of shape ids.shape + [dimension], differentiable with respect to the table's anchor."""
-    dimension = table.spec.dimension
-    assert table.anchor is not None
+    return lookup_many([table], [ids], training)[0]
+
+
+def lookup_many(tables: Sequence[Table], ids: Sequence[tf.Tensor], training: bool) -> list[tf.Tensor]:
+    """For every tensor of ids the rows of the table at its place, as `lookup` gives them; tables may come again."""
+    distinct = list(dict.fromkeys(tables))
+    places = [[i for i, table in enumerate(tables) if table is one] for one in distinct]
 
     @tf.custom_gradient
-    def read(_: tf.Tensor) -> Any:
-        rows = table.lookup(ids, training=training)
+    def read(*_: tf.Tensor) -> Any:
+        rows = look_up(tables, ids, training=training)
 
-        def gradient(upstream: tf.Tensor) -> tf.IndexedSlices:
+        def gradient(*upstream: tf.Tensor) -> list[tf.IndexedSlices]:
             # A gradient is there when its rows have been read, even one that does
             # not depend on them: what waits for gradients waits for all lookups.
-            with tf.control_dependencies([rows]):
-                values = tf.reshape(upstream, [-1, dimension])
-            return tf.IndexedSlices(values, tf.cast(tf.reshape(ids, [-1]), tf.int64))
+            with tf.control_dependencies(rows):
+                slices = []
+                for table, its in zip(distinct, places, strict=True):
+                    values = [tf.reshape(upstream[i], [-1, table.spec.dimension]) for i in its]
+                    indices = [tf.cast(tf.reshape(ids[i], [-1]), tf.int64) for i in its]
+                    slices.append(tf.IndexedSlices(_concatenated(values), _concatenated(indices)))
+            return slices
 
         return rows, gradient
 
-    return read(tf.convert_to_tensor(table.anchor.value))
+    return read(*(_value(table) for table in distinct))
+
+
+def _value(table: Table) -> tf.Tensor:
+    assert table.anchor is not None
+    return tf.convert_to_tensor(table.anchor.value)
+
+
+def _concatenated(tensors: list[tf.Tensor]) -> tf.Tensor:
+    return tensors[0] if len(tensors) == 1 else tf.concat(tensors, axis=0)

@@ -131,3 +131,11 @@ class TableConfig:
     combiner: str | None = None
     cache: CacheConfig | None = None
     row_clipnorm: float | None = None
+
+
+@dataclass(frozen=True)
+class FeatureConfig:
+    """One feature of a `DistributedEmbedding`: its name, for messages, and the table of its ids."""
+
+    name: str
+    table: TableConfig

@@ -22,7 +22,7 @@ from het_tf import anchors, runtime
 from het_tf.clipping import clip
 from het_tf.cluster import ClusterError
 from het_tf.components import optimizer_component
-from het_tf.table import Table
+from het_tf.table import Table, update_many
 
 
 def DistributedOptimizer(optimizer: Any) -> keras.optimizers.Optimizer:  # noqa: N802 (named as Horovod names it)
@@ -74,9 +74,18 @@ class _Step:
         self.started = False
         self.tables: set[Table] = set()  # ready to be trained
         self.embedding_gradients: list[tf.IndexedSlices] = []
+        # What `update_step` was given for tables; goes out as one exchange.
+        self.rows: list[tuple[Table, tf.IndexedSlices, tf.Tensor]] = []
         self.updates: list[tf.Operation] = []
         with tf.init_scope():
             self._meetings = tf.Variable(0.0, trainable=False)
+
+    def update_rows(self) -> None:
+        self.updates = []
+        if self.rows:
+            update = update_many(*zip(*self.rows, strict=True))
+            if update is not None:
+                self.updates.append(update)
 
     def meet(self, iterations: Any, name: str) -> Any:
         """Something to depend on that is there when every worker has come here.
@@ -148,10 +157,11 @@ class _Distributed(_Optimizer):
                     grads = _average(grads, tables)
                     before = [g for g, t in zip(grads, tables, strict=True) if t is None and g is not None]
         self._step.embedding_gradients = [g for g, t in zip(grads, tables, strict=True) if t is not None]
-        self._step.updates = []
+        self._step.rows = []
         # Nobody's update may be seen by another worker's lookup of this step.
         with tf.control_dependencies(before), anchors.known():
             super().apply(grads, variables)
+            self._step.update_rows()
         if runtime.size() > 1:
             self._finish([table for table in tables if table is not None and table.is_synchronous])
 
@@ -203,10 +213,7 @@ class _Distributed(_Optimizer):
         if table.own_optimizer is not None:
             table.own_optimizer.iterations.assign(self.iterations)
             learning_rate = table.own_optimizer.learning_rate
-        learning_rate = keras.ops.convert_to_tensor(learning_rate)
-        update = table.update(gradient.indices, gradient.values, learning_rate)
-        if update is not None:
-            self._step.updates.append(update)
+        self._step.rows.append((table, gradient, keras.ops.convert_to_tensor(learning_rate)))
 
     def finalize_variable_values(self, var_list: Any) -> None:
         """Called by `fit` at its end: every worker's last updates go to the shards."""

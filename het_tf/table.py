@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -125,26 +126,11 @@ class Table:
         with self._lock:
             self._handle = self._handle if self._handle is not None else handle
 
-    def lookup(self, ids: tf.Tensor, *, training: bool) -> tf.Tensor:
-        """float32 rows of shape ids.shape + [dimension]; `ids` is int32 or int64.
-
-        Raises (when it runs):
-          tf.errors.InvalidArgumentError: an id outside of the vocabulary.
-          tf.errors.UnavailableError, DeadlineExceededError: names the shard.
-        """
+    def mode(self, training: bool) -> str:
+        """How a lookup reads; see `HetEmbeddingLookup`."""
         if training:
-            mode = "training"
-        else:
-            fresh = self.spec.cache is None or self.spec.cache.fresh_evaluation
-            mode = "fresh" if fresh else "inference"
-        return ops.lookup(self.handle, ids, self.spec.dimension, mode)
-
-    def update(self, ids: tf.Tensor, gradients: tf.Tensor, learning_rate: Any) -> tf.Operation | None:
-        """One step: `gradients` [n, dimension] of `ids` [n], this worker's part of the average over all workers.
-
-        Inside a tf.function it returns the operation, for others to wait for.
-        """
-        return ops.update(self.handle, ids, gradients, learning_rate, 1.0 / runtime.size())
+            return "training"
+        return "fresh" if self.spec.cache is None or self.spec.cache.fresh_evaluation else "inference"
 
     def rows(self, ids: Any) -> tf.Tensor:
         """Rows as the shards have them, with this worker's own pending updates; nothing is created."""
@@ -169,6 +155,50 @@ class Table:
     def stats(self) -> dict[str, Any]:
         """The cache's counters; see `ops.cache_stats`."""
         return ops.cache_stats(self.handle)
+
+
+def lookup_many(tables: Sequence[Table], ids: Sequence[tf.Tensor], *, training: bool) -> list[tf.Tensor]:
+    """For every tensor of ids (int32, int64) float32 rows of shape ids.shape + [dimension], of the table at its place.
+
+    All go out as one exchange per shard (as one for each way of reading, where
+    tables are evaluated in different ways).
+
+    Raises (when it runs):
+      tf.errors.InvalidArgumentError: an id outside of the vocabulary.
+      tf.errors.UnavailableError, DeadlineExceededError: names the shard.
+    """
+    if len({one.dtype for one in ids}) > 1:
+        ids = [tf.cast(one, tf.int64) for one in ids]
+    rows: list[Any] = [None] * len(ids)
+    for mode in sorted({table.mode(training) for table in tables}):
+        chosen = [i for i, table in enumerate(tables) if table.mode(training) == mode]
+        distinct = list(dict.fromkeys(tables[i] for i in chosen))
+        found = ops.lookup_many(
+            [table.handle for table in distinct],
+            [ids[i] for i in chosen],
+            [distinct.index(tables[i]) for i in chosen],
+            [table.spec.dimension for table in distinct],
+            mode,
+        )
+        for i, one in zip(chosen, found, strict=True):
+            rows[i] = one
+    return rows
+
+
+def update_many(
+    tables: Sequence[Table], gradients: Sequence[tf.IndexedSlices], learning_rates: Sequence[Any]
+) -> tf.Operation | None:
+    """One step of every table, each given once: this worker's part of the average over all workers.
+
+    Inside a tf.function it returns the operation, for others to wait for.
+    """
+    return ops.update_many(
+        [table.handle for table in tables],
+        [gradient.indices for gradient in gradients],
+        [gradient.values for gradient in gradients],
+        learning_rates,
+        1.0 / runtime.size(),
+    )
 
 
 def integer_ids(ids: Any) -> tf.Tensor:

@@ -171,7 +171,7 @@ class Embedding(keras.layers.Layer):
         self.built = True
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        ids = _ids(inputs)
+        ids = ids_of(inputs)
         training = bool(training) and self.trainable
         if isinstance(ids, tf.RaggedTensor):
             rows = ids.with_flat_values(anchors.lookup(self.table, ids.flat_values, training))
@@ -264,7 +264,8 @@ class Embedding(keras.layers.Layer):
 _ID_DTYPES = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32")
 
 
-def _ids(inputs: Any) -> tf.Tensor | tf.RaggedTensor:
+def ids_of(inputs: Any) -> tf.Tensor | tf.RaggedTensor:
+    """A layer's input as integers: dense, or ragged for ragged and sparse ones."""
     if isinstance(inputs, tf.SparseTensor):
         inputs = tf.RaggedTensor.from_sparse(inputs)
     if isinstance(inputs, tf.RaggedTensor):

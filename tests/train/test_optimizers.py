@@ -202,7 +202,7 @@ def test_mixed_float16_is_refused_wherever_it_appears(dtype):
 
 
 def test_compiling_for_xla_falls_back_as_keras_says():
-    theirs, ours, _, our_layer = pair()
+    theirs, ours, their_layer, our_layer = pair()
     fit(theirs, SGD(0.1))
     with pytest.warns(UserWarning, match="doesn't support `jit_compile=True`"):
         fit(ours, het.DistributedOptimizer(SGD(0.1)), compiled={"jit_compile": True})
