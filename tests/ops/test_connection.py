@@ -119,12 +119,14 @@ def test_a_lost_shard_ends_every_call_with_its_name(opened):
 _WORKER = """
 import sys
 import keras, numpy as np
+import tensorflow as tf
 import het_tf as het
+from het_tf.table import update_many
 layer = het.layers.Embedding(
     None, 3, "zeros", table="user", optimizer=keras.optimizers.SGD(1.0), cache=het.CacheConfig(rows=8, staleness=100))
 ids = np.array([1, -5, 2**40])
 layer(ids, training=True)
-layer.table.update(ids, np.full([3, 3], -2.0, np.float32), 1.0)
+update_many([layer.table], [tf.IndexedSlices(tf.fill([3, 3], -2.0), tf.constant(ids))], [1.0])
 assert layer.table.stats()["pending_rows"] == 3
 {ending}
 """
