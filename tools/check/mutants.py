@@ -43,10 +43,10 @@ MUTANTS = (
         "reads-create-rows",
         "a row exists from its first push",
         "shard/table.cc",
-        "  Row* row = Find(stripe, hash, id);\n  if (row == nullptr) {\n    initializer_",
+        "  Row* row = Find(stripe, hash, id);\n  if (row == nullptr) {\n    *view",
         "  Row* row = const_cast<Table*>(this)->FindOrCreate(const_cast<Stripe&>(stripe), hash, id);\n"
-        "  if (row == nullptr) {\n    initializer_",
-        ((CONTRACT, "*UnknownRowsReadInitialValuesAndAreNotCreated*"),),
+        "  if (row == nullptr) {\n    *view",
+        ((CONTRACT, "*UnknownRowsAreSaidToBeInitialAndAreNotCreated*"),),
     ),
     Mutant(
         "write-staleness-plus-one",
@@ -64,8 +64,8 @@ MUTANTS = (
         "a-lookup-joins-a-copy-that-is-used-up",
         "1",
         "cache/lookup.cc",
-        "(fresh || core.WillLandUsedUp(entry))",
-        "fresh",
+        "(mode_ == ReadMode::kFresh || core.WillLandUsedUp(entry))",
+        "mode_ == ReadMode::kFresh",
         ((INVARIANTS, "*Invariant1*"), (EXPLICIT, "*Overlapping*")),
     ),
     Mutant(
