@@ -8,6 +8,7 @@
 #   make asan | tsan   the TensorFlow-free core's tests under a sanitizer
 #   make thread-safety clang's lock analysis
 #   make mutations     breaks each consistency rule: its tests must fail
+#   make bench         the benchmarks, in their quick form: JSON lines
 #   make lint          ruff, mypy
 #   make wheel         a wheel in dist/
 #   make clean         removes what was built in this checkout
@@ -29,7 +30,7 @@ BUILD := build
 REQUIREMENTS := tools/setup/requirements.txt
 SETUP_STAMP := $(VENV)/setup.$(shell cat $(REQUIREMENTS) tools/setup/debian-packages.txt tools/setup/*.sh | sha256sum | cut -c1-16)
 
-.PHONY: help setup build unit pytest test demo asan tsan thread-safety mutations lint wheel clean
+.PHONY: help setup build unit pytest test demo asan tsan thread-safety mutations bench lint wheel clean
 help:
 	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
 
@@ -216,11 +217,16 @@ demo: build
 	  $(if $(SHARDS),--shards $(SHARDS)) $(if $(DIM),--dimension $(DIM)) $(if $(STEPS),--steps $(STEPS)) \
 	  $(if $(STALENESS),--staleness $(STALENESS)) $(if $(CACHE),--cache $(CACHE))
 
+# --- benchmarks -------------------------------------------------------------
+
+bench: build
+	@$(PYTHON) -m benchmarks.hit_path --quick
+
 # --- Python -----------------------------------------------------------------
 
 lint: setup
-	@$(PYTHON) -m ruff check het_tf models tests tools setup.py
-	@$(PYTHON) -m mypy het_tf models tools tests/repo setup.py
+	@$(PYTHON) -m ruff check het_tf models benchmarks tests tools setup.py
+	@$(PYTHON) -m mypy het_tf models benchmarks tools tests/repo setup.py
 
 wheel: setup
 	@$(PYTHON) -m pip wheel --disable-pip-version-check --no-deps --no-build-isolation -w dist .
