@@ -249,5 +249,19 @@ TEST_F(EmbeddingCacheTest, ReadsOfInferenceNeitherTickNorCreateRows) {
   EXPECT_EQ(cache_->stats().staleness[0], 0);
 }
 
+// The shard sends a flag for them; the rows are the cache's own work.
+TEST_F(EmbeddingCacheTest, UntouchedRowsAreThoseOfTheInitializer) {
+  spec_.seed = 77;
+  for (const char* name : {"uniform", "normal"}) {
+    spec_.name = name;
+    spec_.initializer = {name, {}};
+    Open();
+    const std::vector<float> rows = Lookup({5, -9, RowId{1} << 60});
+    EXPECT_EQ(rows[0], InitialRow(spec_, 5)[0]);
+    EXPECT_EQ(rows[1], InitialRow(spec_, -9)[0]);
+    EXPECT_EQ(rows[2], InitialRow(spec_, RowId{1} << 60)[0]);
+  }
+}
+
 }  // namespace
 }  // namespace het

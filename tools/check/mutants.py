@@ -186,7 +186,7 @@ MUTANTS = (
         "cache/embedding_cache.cc",
         "CreateInitializer(table.initializer, table.seed)",
         "CreateInitializer(table.initializer, table.seed + 1)",
-        ((INVARIANTS, "*Invariant4*"),),
+        ((CACHE, "*UntouchedRows*"),),
     ),
     Mutant(
         "clocks-are-summed",
