@@ -26,6 +26,22 @@ class EmbeddingLookupOp : public AsyncOpKernel {
     OP_REQUIRES_OK(context, context->GetAttr("mode", &mode));
     OP_REQUIRES_OK(context, context->GetAttr("dimensions", &dimensions_));
     OP_REQUIRES_OK(context, context->GetAttr("table_of", &table_of_));
+    // Eager calls do not pass the shape function.
+    int tables = 0, ids = 0;
+    OP_REQUIRES_OK(context, context->GetAttr("num_tables", &tables));
+    OP_REQUIRES_OK(context, context->GetAttr("num_ids", &ids));
+    OP_REQUIRES(context,
+                dimensions_.size() == static_cast<std::size_t>(tables) &&
+                    table_of_.size() == static_cast<std::size_t>(ids),
+                InvalidInput("a lookup of ", ids, " tensors of ids in ", tables,
+                             " tables has ", table_of_.size(),
+                             " numbers of tables and ", dimensions_.size(),
+                             " dimensions"));
+    for (const std::int64_t table : table_of_) {
+      OP_REQUIRES(context, table >= 0 && table < tables,
+                  InvalidInput("table_of has ", table, ", expected 0 to ",
+                               tables - 1));
+    }
     mode_ = mode == "training"    ? ReadMode::kTraining
             : mode == "inference" ? ReadMode::kInference
                                   : ReadMode::kFresh;

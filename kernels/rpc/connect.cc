@@ -54,8 +54,11 @@ Result<std::shared_ptr<CombiningStore>> OpenStore(const StoreOptions& options) {
         std::shared_ptr<ShardClient>(std::move(connected).Take()), retry,
         SystemTimer()));
   }
+  // Ids, clocks and learning rates come on top of the bytes that it counts: at
+  // dimension 1 up to six times as much.
   return std::make_shared<CombiningStore>(
-      std::make_shared<ShardedStore>(std::move(shards)));
+      std::make_shared<ShardedStore>(std::move(shards)),
+      std::min(CombiningStore::kMaxBytes, options.max_message_bytes / 8));
 }
 
 }  // namespace het
