@@ -17,7 +17,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from het_tf import administration, horovod_installation, horovod_rendezvous, launch, ops, shard_process
+from het_tf import horovod_installation, horovod_rendezvous, last_words, launch, ops, shard_process
 from het_tf.cluster import COMING_SECONDS, Cluster, ClusterError, from_environment
 from het_tf.horovod_installation import LAUNCHER_SIZES
 
@@ -115,6 +115,8 @@ def init(
             size=size,
             store_name=f"het_tf/store/{_generation}",
         )
+        if size > 1:
+            last_words.at_sigterm(addresses)
 
 
 def _start_horovod(cluster: Cluster, patience_seconds: float) -> Any:
@@ -257,15 +259,5 @@ def _at_exit() -> None:
         shutdown()
     except Exception as error:  # the process is ending: say it and let it
         print(f"het_tf: the last updates may be lost: {getattr(error, 'message', error)}", file=sys.stderr)
-    if getattr(sys, "last_value", None) is not None and runtime.size > 1:
-        _say_lost_shards(runtime.settings.shards)
-
-
-def _say_lost_shards(shards: Sequence[str]) -> None:
-    """After an error: a worker may have ended because of another one, which met a dead shard first."""
-    for index, address in enumerate(shards):
-        try:
-            with administration.ShardClient(address, timeout_seconds=2.0) as shard:
-                shard.hello()
-        except Exception as error:  # whatever it is, it is about that shard
-            print(f"het_tf: shard {index} ({address}) is lost: {error}", file=sys.stderr)
+    if getattr(sys, "last_value", None) is not None and runtime.size > 1:  # maybe another worker met it first
+        last_words.name_lost_shards(runtime.settings.shards)
