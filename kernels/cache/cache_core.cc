@@ -40,7 +40,7 @@ CacheCore::CacheCore(const TableSpec& table, const CacheOptions& options,
       optimizer_(table.optimizer),
       linear_(optimizer.linear()),
       max_pending_commits_(MaxPendingCommits(options, optimizer.linear())),
-      entries_(table.dimension),
+      entries_(table.dimension, options.capacity),
       policy_(std::move(policy)) {}
 
 // --- Operations and flights. ------------------------------------------------

@@ -8,27 +8,23 @@ namespace het {
 
 namespace {
 
+// Small tables take memory in small pieces.
 constexpr std::size_t kChunkBytes = std::size_t{256} << 10;
+constexpr std::size_t kLargeChunkBytes = 2 * kHugePageBytes;
+constexpr std::size_t kLargeTableBytes = 8 * kLargeChunkBytes;
 
-int ChunkBits(std::size_t dimension) {
+int ChunkBits(std::size_t dimension, std::int64_t rows) {
+  const std::size_t row = dimension * 2 * sizeof(float);
+  const bool large = static_cast<std::size_t>(rows) >= kLargeTableBytes / row;
   int bits = 4;
-  while ((dimension * 2 * sizeof(float) << (bits + 1)) <= kChunkBytes) ++bits;
+  while (row << (bits + 1) <= (large ? kLargeChunkBytes : kChunkBytes)) ++bits;
   return bits;
 }
 
 }  // namespace
 
-Entries::Entries(std::size_t dimension)
-    : dimension_(dimension), chunk_bits_(ChunkBits(dimension)) {}
-
-void Entries::Freer::operator()(float* chunk) const {
-  ::operator delete[](chunk, std::align_val_t{64});
-}
-
-Entries::Chunk Entries::Allocate(std::size_t floats) {
-  return Chunk(static_cast<float*>(
-      ::operator new[](floats * sizeof(float), std::align_val_t{64})));
-}
+Entries::Entries(std::size_t dimension, std::int64_t rows)
+    : dimension_(dimension), chunk_bits_(ChunkBits(dimension, rows)) {}
 
 Entries::Entry Entries::Insert(RowId id) {
   if (2 * (size_ + 1) > buckets_.size()) Grow();
@@ -40,7 +36,8 @@ Entries::Entry Entries::Insert(RowId id) {
     entry = end();
     states_.emplace_back();
     if (chunks_.size() << chunk_bits_ <= entry) {
-      chunks_.push_back(Allocate(chunk_floats()));
+      chunks_.emplace_back(HugePages<float>().allocate(chunk_floats()),
+                           Freer{chunk_floats()});
     }
   }
   states_[entry] = EntryState{};
@@ -75,7 +72,7 @@ void Entries::Erase(Entry entry) {
 
 void Entries::Grow() {
   const std::size_t size = std::max<std::size_t>(16, 2 * buckets_.size());
-  std::vector<Entry> old = std::exchange(buckets_, std::vector<Entry>(size));
+  auto old = std::exchange(buckets_, std::vector<Entry, HugePages<Entry>>(size));
   for (const Entry marked : old) {
     if (marked == 0) continue;
     std::size_t b = Bucket(states_[marked - 1].id);

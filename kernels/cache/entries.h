@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "kernels/base/hash.h"
+#include "kernels/base/huge_pages.h"
 #include "kernels/base/types.h"
 #include "kernels/consistency/staleness.h"
 
@@ -56,7 +57,9 @@ class Entries {
   using Entry = std::uint32_t;
   static constexpr Entry kNone = ~Entry{0};
 
-  explicit Entries(std::size_t dimension);
+  // `rows` is how many there will be, about: it decides in which pieces memory
+  // is taken, not how much.
+  Entries(std::size_t dimension, std::int64_t rows);
 
   Entry Find(RowId id) const {
     if (buckets_.empty()) return kNone;
@@ -96,11 +99,13 @@ class Entries {
  private:
   // Rows start at cache lines where their size allows it.
   struct Freer {
-    void operator()(float* chunk) const;
+    std::size_t floats;
+    void operator()(float* chunk) const {
+      HugePages<float>().deallocate(chunk, floats);
+    }
   };
   using Chunk = std::unique_ptr<float[], Freer>;
 
-  static Chunk Allocate(std::size_t floats);
   float* Floats(Entry entry) {
     return chunks_[entry >> chunk_bits_].get() +
            (entry & ((Entry{1} << chunk_bits_) - 1)) * 2 * dimension_;
@@ -116,8 +121,8 @@ class Entries {
   const std::size_t dimension_;
   const int chunk_bits_;  // a chunk has 2^chunk_bits_ entries
   std::size_t size_ = 0;
-  std::vector<Entry> buckets_;  // entry plus 1; 0: empty; linear probing
-  std::vector<EntryState> states_;
+  std::vector<Entry, HugePages<Entry>> buckets_;  // entry plus 1; 0: empty; linear probing
+  std::vector<EntryState, HugePages<EntryState>> states_;
   std::vector<Entry> free_;
   std::vector<Chunk> chunks_;  // of each entry the values, then the pending
 };

@@ -18,7 +18,7 @@ TEST(Entries, FindsWhatWasInsertedAndNotErased) {
   for (std::uint64_t seed = 1; seed <= 10; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     std::mt19937_64 random(seed);
-    Entries entries(3);
+    Entries entries(3, 100);
     std::map<RowId, Entries::Entry> model;
     for (int i = 0; i < 20000; ++i) {
       // Neighbours and ids far apart, so that probing sequences meet.
@@ -53,7 +53,7 @@ TEST(Entries, FindsWhatWasInsertedAndNotErased) {
 }
 
 TEST(Entries, UsesNumbersAndMemoryAgain) {
-  Entries entries(8);
+  Entries entries(8, 100);
   for (RowId id = 0; id < 1000; ++id) entries.Insert(id);
   const Entries::Entry end = entries.end();
   const std::int64_t bytes = entries.memory_bytes();
@@ -69,7 +69,7 @@ TEST(Entries, UsesNumbersAndMemoryAgain) {
 }
 
 TEST(Entries, ValuesDoNotMoveWhileItGrows) {
-  Entries entries(2);
+  Entries entries(2, 100);
   const Entries::Entry first = entries.Insert(1);
   float* const values = entries.values(first);
   for (RowId id = 2; id < 5000; ++id) entries.Insert(id);
