@@ -41,7 +41,9 @@ CacheCore::CacheCore(const TableSpec& table, const CacheOptions& options,
       linear_(optimizer.linear()),
       max_pending_commits_(MaxPendingCommits(options, optimizer.linear())),
       entries_(table.dimension, options.capacity),
-      policy_(std::move(policy)) {}
+      policy_(std::move(policy)) {
+  if (!linear_) entries_.KeepSteps();
+}
 
 // --- Operations and flights. ------------------------------------------------
 
@@ -122,8 +124,9 @@ void CacheCore::Send(std::shared_ptr<Flight> flight,
 }
 
 bool CacheCore::Join(Entry entry, const std::shared_ptr<Operation>& operation) {
-  Flight* flight = entries_[entry].flight;
-  if (flight == nullptr) return false;
+  const std::uint16_t slot = entries_[entry].flight;
+  if (slot == 0) return false;
+  Flight* const flight = slots_[slot];
   // An operation joins all its flights in one go under the lock, so if it is
   // among the waiters it is the last.
   if (flight->waiters.empty() || flight->waiters.back() != operation) {
@@ -157,7 +160,7 @@ void CacheCore::Land(Flight* flight, Status status, ExchangeReply reply) {
           Replace(entry, rows.validated[i]);
           ++counts.invalid;
         } else {
-          entries_[entry].flight = nullptr;
+          entries_[entry].flight = 0;
           CountHit(entry);
         }
       }
@@ -167,6 +170,10 @@ void CacheCore::Land(Flight* flight, Status status, ExchangeReply reply) {
       failure_ = status.WithContext("table '" + table_.name + "'");
     }
     under_way_.erase(flight->number);
+    if (flight->slot != 0) {
+      slots_[flight->slot] = nullptr;
+      free_slots_.push_back(flight->slot);
+    }
     for (const auto& waiter : flight->waiters) Arrived(waiter, &finished);
     flight->waiters.clear();
     const std::uint64_t landed =
@@ -237,18 +244,32 @@ void CacheCore::Replace(Entry entry, const RowView& row) {
   EntryState& state = entries_[entry];
   float* values = entries_.values(entry);
   std::memcpy(values, row.values, dimension() * sizeof(float));
-  state.step_scale = row.step_scale;
-  state.clocks = ClocksAfterFetch(row.clock, state.pending_commits);
-  state.flight = nullptr;
+  state.set_clocks(ClocksAfterFetch(row.clock, state.pending_commits));
+  state.flight = 0;
   state.fetching = false;
+  if (!linear_) entries_.step(entry).step_scale = row.step_scale;
   if (state.pending_commits == 0) return;
   const float* pending = entries_.pending(entry);
-  const float step = linear_ ? 1.0f : state.learning_rate * state.step_scale;
+  const float step = linear_ ? 1.0f : StepOf(entry);
   for (std::size_t d = 0; d < dimension(); ++d) values[d] -= step * pending[d];
 }
 
+std::uint16_t CacheCore::SlotOf(Flight* flight) {
+  if (flight->slot == 0) {
+    if (free_slots_.empty()) {
+      flight->slot = static_cast<std::uint16_t>(slots_.size());
+      slots_.push_back(flight);
+    } else {
+      flight->slot = free_slots_.back();
+      free_slots_.pop_back();
+      slots_[flight->slot] = flight;
+    }
+  }
+  return flight->slot;
+}
+
 void CacheCore::Fetch(Entry entry, Flight* flight) {
-  entries_[entry].flight = flight;
+  entries_[entry].flight = SlotOf(flight);
   entries_[entry].fetching = true;
   entries_[entry].outdated = false;
   flight->fetch_ids.push_back(entries_[entry].id);
@@ -257,17 +278,17 @@ void CacheCore::Fetch(Entry entry, Flight* flight) {
 
 void CacheCore::Validate(Entry entry, Flight* flight) {
   EntryState& state = entries_[entry];
-  state.flight = flight;
+  state.flight = SlotOf(flight);
   flight->validate_ids.push_back(state.id);
-  flight->validate_clocks.push_back(state.clocks.current);
+  flight->validate_clocks.push_back(state.clocks().current);
   flight->validate_entries.push_back(entry);
 }
 
 void CacheCore::Push(Entry entry, Flight* flight) {
   EntryState& state = entries_[entry];
   float* pending = entries_.pending(entry);
-  flight->pushes.Append(state.id, state.clocks.current,
-                        linear_ ? 1.0f : state.learning_rate, pending,
+  flight->pushes.Append(state.id, state.clocks().current,
+                        linear_ ? 1.0f : entries_.step(entry).learning_rate, pending,
                         dimension());
   std::fill_n(pending, dimension(), 0.0f);
   state.pending_commits = 0;
@@ -288,7 +309,7 @@ void CacheCore::MarkIdle() {
     const auto [entry, since] = dirty_.front();
     dirty_.pop_front();
     EntryState& state = entries_[entry];
-    if (IsDirty(entry) && state.dirty_since == since && !state.due) {
+    if (IsDirty(entry) && state.dirty_since == Digits(since) && !state.due) {
       state.due = true;
       due_.push_back(entry);
     }
@@ -317,7 +338,7 @@ void CacheCore::SendWithDue(Flights flights,
   for (const Entry entry : due_) {
     const EntryState& state = entries_[entry];
     if (!state.occupied || !state.due) continue;  // pushed or evicted since
-    if (state.flight != nullptr) {
+    if (state.flight != 0) {
       due_[kept++] = entry;
     } else if (IsFull(*flight)) {
       due_[kept++] = entry;
@@ -350,13 +371,14 @@ void CacheCore::SetOptimizer(const ComponentSpec& spec,
   MutexLock lock(&mutex);
   optimizer_ = spec;
   linear_ = optimizer.linear();
+  if (!linear_) entries_.KeepSteps();
   max_pending_commits_ = MaxPendingCommits(options_, linear_);
   // A row at clock 0 has new slots. The others have been assigned, or pushed to
   // by a worker that knew the optimizer earlier: the store knows their scale.
   for (Entry entry = 0; entry < entries_.end(); ++entry) {
     EntryState& state = entries_[entry];
-    if (state.flight == nullptr && state.clocks.start == 0) {
-      state.step_scale = step_scale;
+    if (state.flight == 0 && state.start == 0) {
+      if (!linear_) entries_.step(entry).step_scale = step_scale;
     } else {
       state.outdated = true;
     }

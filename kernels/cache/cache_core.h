@@ -83,23 +83,17 @@ class CacheCore : public std::enable_shared_from_this<CacheCore> {
     }
   }
   void Pin(Entry entry) HET_REQUIRES(mutex) {
-    EntryState& state = entries_[entry];
-    if (state.evictable) {
-      policy_->Remove(entry);
-      state.evictable = false;
-      --evictable_;
-    }
-    ++state.pins;
+    if (entries_[entry].pins++ == 0) --idle_;
   }
   // A new, pinned entry, to be fetched by a flight.
   Entry PinNew(RowId id) HET_REQUIRES(mutex);
-  void Unpin(Entry entry) HET_REQUIRES(mutex) {
-    EntryState& state = entries_[entry];
-    if (--state.pins == 0 && state.open_lookups == 0) Retire(entry);
-  }
-  // Marks the pinned rows as read by a training lookup: they stay until the
-  // next commit. The oldest of too many such lookups is closed.
+  void Unpin(Entry entry) HET_REQUIRES(mutex);
+  void UnpinAll(const Batch& batch) HET_REQUIRES(mutex);
+  // The rows of a training lookup, which it has pinned, stay so until the next
+  // commit. The oldest of too many such lookups is closed.
   void Open(std::shared_ptr<Batch> batch) HET_REQUIRES(mutex);
+  // True when the batch is open: the pins are the caller's from now on.
+  bool TakeOver(Batch* batch) HET_REQUIRES(mutex);
   void CloseLookups() HET_REQUIRES(mutex);
   // Evicts what exceeds the capacity.
   void EvictOverflow() HET_REQUIRES(mutex);
@@ -123,9 +117,9 @@ class CacheCore : public std::enable_shared_from_this<CacheCore> {
   void CopyRows(const Batch& batch, Span<const LookupPart> parts)
       HET_REQUIRES(mutex);
 
-  // One commit: number it, note each row once, then write them all.
+  // One commit: number it, note the pinned rows, then write them.
   void BeginCommit() HET_REQUIRES(mutex);
-  void NoteWrite(Entry entry, float learning_rate) HET_REQUIRES(mutex);
+  void NoteWrites(const Batch& batch, float learning_rate) HET_REQUIRES(mutex);
   void WriteRows(const Batch& batch, const float* gradients,
                  float learning_rate, float scale) HET_REQUIRES(mutex);
 
@@ -193,8 +187,16 @@ class CacheCore : public std::enable_shared_from_this<CacheCore> {
   // Sends what is queued and calls the finished operations' `done`.
   void AfterUnlock(Finished finished) HET_EXCLUDES(mutex);
   void Close(Batch* batch) HET_REQUIRES(mutex);
-  // No longer used by anybody: it becomes evictable, or goes at once.
-  void Retire(Entry entry) HET_REQUIRES(mutex);
+  // Drops what is no longer used and does not stay. False: it stays, idle.
+  bool DropIfUnwanted(Entry entry) HET_REQUIRES(mutex);
+  std::uint16_t SlotOf(Flight* flight) HET_REQUIRES(mutex);
+  // The step of a row whose optimizer is not linear.
+  float StepOf(Entry entry) const HET_REQUIRES(mutex) {
+    return entries_.step(entry).learning_rate * entries_.step(entry).step_scale;
+  }
+  static std::uint16_t Digits(std::int64_t commit) {
+    return static_cast<std::uint16_t>(commit);
+  }
   void Drop(Entry entry) HET_REQUIRES(mutex);
   // Where the gradient of the next evicted row goes.
   PushBatch* OutboxBatch() HET_REQUIRES(mutex);
@@ -214,7 +216,8 @@ class CacheCore : public std::enable_shared_from_this<CacheCore> {
   std::int64_t max_pending_commits_ HET_GUARDED_BY(mutex);
   Entries entries_ HET_GUARDED_BY(mutex);
   const std::unique_ptr<EvictionPolicy> policy_ HET_GUARDED_BY(mutex);
-  std::int64_t evictable_ HET_GUARDED_BY(mutex) = 0;
+  std::int64_t idle_ HET_GUARDED_BY(mutex) = 0;  // entries without a pin
+  std::vector<Entry> used_ HET_GUARDED_BY(mutex);  // scratch of UnpinAll
   std::int64_t commit_ HET_GUARDED_BY(mutex) = 0;
   std::deque<std::shared_ptr<Batch>> open_lookups_ HET_GUARDED_BY(mutex);
   // Gradients of evicted rows, in batches of at most exchange_rows_; they
@@ -230,6 +233,9 @@ class CacheCore : public std::enable_shared_from_this<CacheCore> {
   bool sending_ HET_GUARDED_BY(mutex) = false;
   // Of the flights that the store has.
   std::size_t rows_under_way_ HET_GUARDED_BY(mutex) = 0;
+  // Flights that fetch or validate, by EntryState::flight; 0 stands for none.
+  std::vector<Flight*> slots_ HET_GUARDED_BY(mutex) = {nullptr};
+  std::vector<std::uint16_t> free_slots_ HET_GUARDED_BY(mutex);
   std::uint64_t last_number_ HET_GUARDED_BY(mutex) = 0;
   std::set<std::uint64_t> under_way_ HET_GUARDED_BY(mutex);
   // Operations that wait for all flights up to a number.

@@ -62,18 +62,43 @@ void CacheCore::FindAll(Batch* batch) const {
 
 CacheCore::Entry CacheCore::PinNew(RowId id) {
   const Entry entry = entries_.Insert(id);
-  ++entries_[entry].pins;
+  entries_[entry].pins = 1;
   return entry;
 }
 
+void CacheCore::Unpin(Entry entry) {
+  if (--entries_[entry].pins > 0 || DropIfUnwanted(entry)) return;
+  ++idle_;
+  policy_->Use(Span<const Entry>(&entry, 1));
+}
+
+void CacheCore::UnpinAll(const Batch& batch) {
+  used_.clear();
+  for (std::size_t u = 0; u < batch.entries.size(); ++u) {
+    PrefetchStates(batch, u);
+    const Entry entry = batch.entries[u];
+    if (--entries_[entry].pins > 0 || DropIfUnwanted(entry)) continue;
+    used_.push_back(entry);
+  }
+  idle_ += static_cast<std::int64_t>(used_.size());
+  policy_->Use(used_);
+}
+
 void CacheCore::Open(std::shared_ptr<Batch> batch) {
-  for (const Entry entry : batch->entries) ++entries_[entry].open_lookups;
   batch->open = true;
   open_lookups_.push_back(std::move(batch));
   if (open_lookups_.size() <= kMaxOpenLookups) return;
   Close(open_lookups_.front().get());
   open_lookups_.pop_front();
-  EvictOverflow();
+}
+
+bool CacheCore::TakeOver(Batch* batch) {
+  if (!batch->open) return false;
+  batch->open = false;
+  open_lookups_.erase(std::find_if(
+      open_lookups_.begin(), open_lookups_.end(),
+      [batch](const auto& open) { return open.get() == batch; }));
+  return true;
 }
 
 void CacheCore::CloseLookups() {
@@ -83,31 +108,23 @@ void CacheCore::CloseLookups() {
 
 void CacheCore::Close(Batch* batch) {
   batch->open = false;
-  for (std::size_t u = 0; u < batch->entries.size(); ++u) {
-    PrefetchStates(*batch, u);
-    const Entry entry = batch->entries[u];
-    EntryState& state = entries_[entry];
-    if (--state.open_lookups == 0 && state.pins == 0) Retire(entry);
-  }
+  UnpinAll(*batch);
 }
 
-void CacheCore::Retire(Entry entry) {
-  EntryState& state = entries_[entry];
-  if (options_.capacity == 0 || state.transient) {
-    policy_->Forget(entry);
-    Drop(entry);
-    return;
-  }
-  policy_->Add(entry);
-  state.evictable = true;
-  ++evictable_;
+bool CacheCore::DropIfUnwanted(Entry entry) {
+  if (options_.capacity > 0 && !entries_[entry].transient) return false;
+  policy_->Forget(entry);
+  Drop(entry);
+  return true;
 }
 
 void CacheCore::EvictOverflow() {
-  while (evictable_ > options_.capacity) {
-    const Entry entry = policy_->Evict();
-    --evictable_;
+  while (idle_ > options_.capacity) {
+    const Entry entry = policy_->Next();
+    if (entries_[entry].pins > 0) continue;  // its next use takes it in again
+    --idle_;
     ++counts.evictions;
+    policy_->Forget(entry);
     Drop(entry);
   }
 }
@@ -122,8 +139,8 @@ PushBatch* CacheCore::OutboxBatch() {
 void CacheCore::Drop(Entry entry) {
   const EntryState& state = entries_[entry];
   if (state.pending_commits > 0) {
-    OutboxBatch()->Append(state.id, state.clocks.current,
-                          linear_ ? 1.0f : state.learning_rate,
+    OutboxBatch()->Append(state.id, state.clocks().current,
+                          linear_ ? 1.0f : entries_.step(entry).learning_rate,
                           entries_.pending(entry), dimension());
   }
   entries_.Erase(entry);
@@ -132,22 +149,22 @@ void CacheCore::Drop(Entry entry) {
 // --- Reading and writing. ---------------------------------------------------
 
 bool CacheCore::WriteStalenessUsedUp(Entry entry) const {
-  return !WithinWriteStaleness(entries_[entry].clocks, options_.staleness);
+  return !WithinWriteStaleness(entries_[entry].clocks(), options_.staleness);
 }
 
 bool CacheCore::WillLandUsedUp(Entry entry) const {
   const EntryState& state = entries_[entry];
   if (state.outdated) return true;
   const CopyClocks landed =
-      state.fetching ? ClocksAfterFetch(state.clocks.start,
+      state.fetching ? ClocksAfterFetch(state.start,
                                         state.pending_commits)
-                     : state.clocks;
+                     : state.clocks();
   return !WithinWriteStaleness(landed, options_.staleness);
 }
 
 void CacheCore::CountHit(Entry entry) {
   ++counts.hits;
-  const CopyClocks& clocks = entries_[entry].clocks;
+  const CopyClocks clocks = entries_[entry].clocks();
   const auto staleness =
       static_cast<std::uint64_t>(clocks.current - clocks.start);
   const int bucket = staleness == 0 ? 0 : 64 - __builtin_clzll(staleness);
@@ -167,27 +184,33 @@ void CacheCore::BeginCommit() {
                                   HET_NO_THREAD_SAFETY_ANALYSIS {
                                     return !IsDirty(noted.first) ||
                                            entries_[noted.first].dirty_since !=
-                                               noted.second;
+                                               Digits(noted.second);
                                   }),
                dirty_.end());
 }
 
-void CacheCore::NoteWrite(Entry entry, float learning_rate) {
-  EntryState& state = entries_[entry];
-  state.learning_rate = learning_rate;
-  Tick(&state.clocks);
-  ++counts.updated_rows;
-  if (state.pending_commits++ == 0) {
-    ++counts.pending_rows;
-    state.dirty_since = commit_;
-    if (max_pending_commits_ != kUnboundedStaleness) {
-      dirty_.emplace_back(entry, commit_);
+void CacheCore::NoteWrites(const Batch& batch, float learning_rate) {
+  for (std::size_t u = 0; u < batch.entries.size(); ++u) {
+    PrefetchStates(batch, u);
+    const Entry entry = batch.entries[u];
+    EntryState& state = entries_[entry];
+    if (!linear_) entries_.step(entry).learning_rate = learning_rate;
+    CopyClocks clocks = state.clocks();
+    Tick(&clocks);
+    state.set_clocks(clocks);
+    if (state.pending_commits++ == 0) {
+      ++counts.pending_rows;
+      state.dirty_since = Digits(commit_);
+      if (max_pending_commits_ != kUnboundedStaleness) {
+        dirty_.emplace_back(entry, commit_);
+      }
+    }
+    if (!state.due && WriteStalenessUsedUp(entry)) {
+      state.due = true;
+      due_.push_back(entry);
     }
   }
-  if (!state.due && WriteStalenessUsedUp(entry)) {
-    state.due = true;
-    due_.push_back(entry);
-  }
+  counts.updated_rows += static_cast<std::int64_t>(batch.entries.size());
 }
 
 // --- The loops over whole rows. The threads that share one write different
@@ -233,7 +256,7 @@ void CacheCore::WriteRows(const Batch& batch, const float* gradients,
                          sum.data());
           const float step =
               linear_ ? learning_rate
-                      : learning_rate * entries_[entry].step_scale;
+                      : learning_rate * entries_.step(entry).step_scale;
           ApplyStep(sum.data(), dimension(), linear_ ? learning_rate : 1.0f,
                     step, entries_.values(entry), entries_.pending(entry));
         }
@@ -245,14 +268,13 @@ void CacheCore::ForgetCopies(Span<const RowId> ids) {
   for (const RowId id : ids) {
     const Entry entry = entries_.Find(id);
     if (entry == Entries::kNone) continue;
-    if (!entries_[entry].evictable) {
+    if (entries_[entry].pins > 0) {
       // In use: a fetch that is under way may be older than the new values.
       entries_[entry].outdated = true;
       continue;
     }
-    policy_->Remove(entry);
     policy_->Forget(entry);
-    --evictable_;
+    --idle_;
     Drop(entry);
   }
 }

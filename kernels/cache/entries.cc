@@ -35,12 +35,14 @@ Entries::Entry Entries::Insert(RowId id) {
   } else {
     entry = end();
     states_.emplace_back();
+    if (keeps_steps_) steps_.emplace_back();
     if (chunks_.size() << chunk_bits_ <= entry) {
       chunks_.emplace_back(HugePages<float>().allocate(chunk_floats()),
                            Freer{chunk_floats()});
     }
   }
   states_[entry] = EntryState{};
+  if (keeps_steps_) steps_[entry] = EntryStep{};
   states_[entry].id = id;
   states_[entry].occupied = true;
   std::fill_n(pending(entry), dimension_, 0.0f);
@@ -70,6 +72,11 @@ void Entries::Erase(Entry entry) {
   --size_;
 }
 
+void Entries::KeepSteps() {
+  keeps_steps_ = true;
+  steps_.resize(states_.size());
+}
+
 void Entries::Grow() {
   const std::size_t size = std::max<std::size_t>(16, 2 * buckets_.size());
   auto old = std::exchange(buckets_, std::vector<Entry, HugePages<Entry>>(size));
@@ -85,6 +92,7 @@ std::int64_t Entries::memory_bytes() const {
   return static_cast<std::int64_t>(
       chunks_.size() * chunk_floats() * sizeof(float) +
       states_.capacity() * sizeof(EntryState) +
+      steps_.capacity() * sizeof(EntryStep) +
       buckets_.capacity() * sizeof(Entry) + free_.capacity() * sizeof(Entry));
 }
 

@@ -8,7 +8,9 @@
 #ifndef HET_TF_KERNELS_CACHE_ENTRIES_H_
 #define HET_TF_KERNELS_CACHE_ENTRIES_H_
 
+#include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <vector>
 
@@ -19,38 +21,49 @@
 
 namespace het {
 
-class Flight;  // see operation.h
-
-// One cache line.
-struct alignas(64) EntryState {
+// Half a cache line.
+struct alignas(32) EntryState {
   RowId id = 0;
-  CopyClocks clocks;
-  // The operation whose exchange is fetching or validating the row; null when
-  // there is none. Until it lands no push of the row is sent.
-  Flight* flight = nullptr;
-  // Number of the commit that made the row dirty.
-  std::int64_t dirty_since = 0;
+  // Own commits since the copy was fetched at clock `start`: see clocks().
+  std::uint32_t written = 0;
   std::uint32_t pending_commits = 0;  // own commits that no push covers
-  std::uint32_t pins = 0;             // operations that use the row now
-  std::uint32_t open_lookups = 0;     // training lookups without a commit yet
-  float learning_rate = 0;            // of the last commit
-  float step_scale = 1;
-  bool fetching : 1;   // the flight fetches the row
-  bool occupied : 1;
-  bool evictable : 1;  // in the eviction policy
-  bool transient : 1;  // goes as soon as nobody uses it
-  bool due : 1;        // in the list of rows to push next
-  bool outdated : 1;   // to be fetched before it is read again
+  Clock start = 0;
+  // The exchange that is fetching or validating the row, by its number among
+  // those that do; 0 when there is none. Until it lands no push of the row is
+  // sent.
+  std::uint16_t flight = 0;
+  // The last digits of the number of the commit that made the row dirty.
+  std::uint16_t dirty_since = 0;
+  std::uint32_t fetching : 1;   // the flight fetches the row
+  std::uint32_t occupied : 1;
+  std::uint32_t transient : 1;  // goes as soon as nobody uses it
+  std::uint32_t due : 1;        // in the list of rows to push next
+  std::uint32_t outdated : 1;   // to be fetched before it is read again
+  // Operations that use the row now, and training lookups without a commit yet.
+  std::uint32_t pins : 27;
 
   EntryState()
       : fetching(false),
         occupied(false),
-        evictable(false),
         transient(false),
         due(false),
-        outdated(false) {}
+        outdated(false),
+        pins(0) {}
+
+  CopyClocks clocks() const { return {start, SaturatingAdd(start, written)}; }
+  void set_clocks(const CopyClocks& clocks) {
+    start = clocks.start;
+    written = static_cast<std::uint32_t>(std::min<Clock>(
+        clocks.current - clocks.start, std::numeric_limits<std::uint32_t>::max()));
+  }
 };
-static_assert(sizeof(EntryState) == 64);
+static_assert(sizeof(EntryState) == 32);
+
+// Of a row whose optimizer is not linear: what its steps are made with.
+struct EntryStep {
+  float learning_rate = 0;  // of the last commit
+  float step_scale = 1;
+};
 
 class Entries {
  public:
@@ -89,6 +102,11 @@ class Entries {
   const EntryState& operator[](Entry entry) const { return states_[entry]; }
   float* values(Entry entry) { return Floats(entry); }
   float* pending(Entry entry) { return Floats(entry) + dimension_; }
+  // Keeps a step for every entry from now on.
+  void KeepSteps();
+  // REQUIRES: KeepSteps().
+  EntryStep& step(Entry entry) { return steps_[entry]; }
+  const EntryStep& step(Entry entry) const { return steps_[entry]; }
   void PrefetchState(Entry entry) const { __builtin_prefetch(&states_[entry]); }
 
   std::size_t size() const { return size_; }
@@ -123,6 +141,8 @@ class Entries {
   std::size_t size_ = 0;
   std::vector<Entry, HugePages<Entry>> buckets_;  // entry plus 1; 0: empty; linear probing
   std::vector<EntryState, HugePages<EntryState>> states_;
+  bool keeps_steps_ = false;
+  std::vector<EntryStep, HugePages<EntryStep>> steps_;
   std::vector<Entry> free_;
   std::vector<Chunk> chunks_;  // of each entry the values, then the pending
 };

@@ -1,8 +1,9 @@
 // EvictionPolicy: which cached row goes next.
 //
-// The policy knows exactly the entries that may be evicted: the cache takes an
-// entry out while a step uses it and puts it back when the step is over; that
-// is one use. Entries are small integers that the cache hands out and reuses.
+// The cache tells it of every use, and asks for the next one to go. An entry in
+// use when its turn comes is not evicted: the cache passes over it, and its next
+// use takes it in again. So what a hit costs here is one use. Entries are small
+// integers that the cache hands out and reuses.
 //
 // Every call takes O(1) time, amortised for the ageing of LFU and light LFU.
 // Not thread-safe: used under the owning cache's lock.
@@ -14,6 +15,7 @@
 #include <memory>
 #include <string>
 
+#include "kernels/base/span.h"
 #include "kernels/base/status.h"
 
 namespace het {
@@ -24,19 +26,15 @@ class EvictionPolicy {
 
   virtual ~EvictionPolicy() = default;
 
-  // The entry has been used and may be evicted from now on.
-  // REQUIRES: it is not in the policy.
-  virtual void Add(Entry entry) = 0;
+  // These entries have been used, in this order, once each. They are in the
+  // order of eviction from now on.
+  virtual void Use(Span<const Entry> entries) = 0;
 
-  // The entry is in use: it may not be evicted until it is added again, and
-  // its history is kept. REQUIRES: it is in the policy.
-  virtual void Remove(Entry entry) = 0;
+  // The entry whose turn it is. It leaves the order and keeps its history.
+  // REQUIRES: the order is not empty.
+  virtual Entry Next() = 0;
 
-  // Takes the entry to evict out of the policy, with its history.
-  // REQUIRES: the policy is not empty.
-  virtual Entry Evict() = 0;
-
-  // Forgets the history of an entry that is not in the policy and now goes.
+  // The entry goes, in the order or not: forgets it.
   virtual void Forget(Entry entry) = 0;
 };
 

@@ -24,10 +24,14 @@ std::unique_ptr<EvictionPolicy> Make(const std::string& name,
 }
 
 void Use(EvictionPolicy& policy, Entry entry, int times = 1) {
-  for (int i = 0; i < times; ++i) {
-    policy.Remove(entry);
-    policy.Add(entry);
-  }
+  for (int i = 0; i < times; ++i) policy.Use(Span<const Entry>(&entry, 1));
+}
+
+// The next one goes.
+Entry Evict(EvictionPolicy& policy) {
+  const Entry entry = policy.Next();
+  policy.Forget(entry);
+  return entry;
 }
 
 // The model of LRU and LFU: a list of entries with counts, oldest first.
@@ -36,7 +40,8 @@ class Model {
   Model(bool counts, std::int64_t capacity)
       : counts_(counts), rows_(capacity) {}
 
-  void Add(Entry entry) {
+  void Use(Entry entry) {
+    Remove(entry);
     int& count = history_[entry];
     if (counts_) count = std::min(count + 1, 63);
     inside_.push_back({entry, count});
@@ -48,9 +53,11 @@ class Model {
     }
   }
   void Remove(Entry entry) {
-    inside_.erase(std::find_if(
-        inside_.begin(), inside_.end(),
-        [&](const Listed& listed) { return listed.entry == entry; }));
+    inside_.erase(
+        std::remove_if(
+            inside_.begin(), inside_.end(),
+            [&](const Listed& listed) { return listed.entry == entry; }),
+        inside_.end());
   }
   // May `entry` be the one to go? LRU leaves no choice, LFU among equals.
   bool MayEvict(Entry entry) const {
@@ -62,11 +69,10 @@ class Model {
     }
     return false;
   }
-  void Evict(Entry entry) {
+  void Forget(Entry entry) {
     Remove(entry);
     history_.erase(entry);
   }
-  void Forget(Entry entry) { history_.erase(entry); }
 
  private:
   struct Listed {
@@ -96,26 +102,32 @@ void CompareWithModel(const std::string& name, std::uint64_t seed) {
     const std::size_t what = random() % 10;
     if (what < 2 && inside.size() + outside.size() < 60) {
       outside.insert(next++);
-    } else if (what < 6 && !outside.empty()) {
+    } else if (what < 5 && !outside.empty()) {
       const Entry entry = pick(outside);
       outside.erase(entry);
       inside.insert(entry);
-      policy->Add(entry);
-      model.Add(entry);
-    } else if (what < 8 && !inside.empty()) {
+      Use(*policy, entry);
+      model.Use(entry);
+    } else if (what < 7 && !inside.empty()) {
       const Entry entry = pick(inside);
+      Use(*policy, entry);
+      model.Use(entry);
+    } else if (what < 9 && !inside.empty()) {
+      const Entry entry = policy->Next();
+      ASSERT_TRUE(model.MayEvict(entry)) << entry << ", step " << i;
       inside.erase(entry);
       outside.insert(entry);
-      policy->Remove(entry);
-      model.Remove(entry);
-    } else if (what == 8 && !inside.empty()) {
-      const Entry evicted = policy->Evict();
-      ASSERT_TRUE(model.MayEvict(evicted)) << evicted << ", step " << i;
-      model.Evict(evicted);
-      inside.erase(evicted);
-      outside.insert(evicted);  // the number is used again
-    } else if (!outside.empty()) {
-      const Entry entry = pick(outside);
+      if (what == 7) {  // in use: passed over
+        model.Remove(entry);
+      } else {  // goes; the number is used again
+        policy->Forget(entry);
+        model.Forget(entry);
+      }
+    } else if (!inside.empty() || !outside.empty()) {
+      const bool from_inside = outside.empty() || (!inside.empty() && random() % 2 == 0);
+      const Entry entry = pick(from_inside ? inside : outside);
+      inside.erase(entry);
+      outside.insert(entry);
       policy->Forget(entry);
       model.Forget(entry);
     }
@@ -132,44 +144,44 @@ TEST(EvictionPolicy, LfuFollowsItsModel) {
 
 TEST(EvictionPolicy, LfuKeepsWhatIsUsedOften) {
   const auto policy = Make("lfu", 1000);
-  for (Entry entry = 0; entry < 5; ++entry) policy->Add(entry);
+  for (Entry entry = 0; entry < 5; ++entry) Use(*policy, entry);
   Use(*policy, 2, 5);
   Use(*policy, 0, 3);
   Use(*policy, 4, 2);
   Use(*policy, 1, 1);
   std::vector<Entry> evicted;
-  for (int i = 0; i < 5; ++i) evicted.push_back(policy->Evict());
+  for (int i = 0; i < 5; ++i) evicted.push_back(Evict(*policy));
   EXPECT_EQ(evicted, (std::vector<Entry>{3, 1, 4, 0, 2}));
 }
 
 TEST(EvictionPolicy, LfuForgetsYesterdaysHotRows) {
   const auto policy = Make("lfu", 10);
-  policy->Add(0);
+  Use(*policy, 0);
   Use(*policy, 0, 50);  // hot long ago
-  for (Entry entry = 1; entry < 10; ++entry) policy->Add(entry);
+  for (Entry entry = 1; entry < 10; ++entry) Use(*policy, entry);
   for (int round = 0; round < 100; ++round) {
     for (Entry entry = 1; entry < 10; ++entry) Use(*policy, entry);
   }
-  EXPECT_EQ(policy->Evict(), 0u);
+  EXPECT_EQ(Evict(*policy), 0u);
 }
 
 TEST(EvictionPolicy, LightLfuKeepsHotRowsBeforeListedOnes) {
   const auto policy = Make("light_lfu", 1000);
-  policy->Add(0);
+  Use(*policy, 0);
   Use(*policy, 0, 30);  // hot
   for (Entry entry = 1; entry < 6; ++entry) {
-    policy->Add(entry);
+    Use(*policy, entry);
     Use(*policy, entry, 10);  // used often, not yet hot
   }
-  for (int i = 0; i < 5; ++i) EXPECT_NE(policy->Evict(), 0u);
-  EXPECT_EQ(policy->Evict(), 0u);
+  for (int i = 0; i < 5; ++i) EXPECT_NE(Evict(*policy), 0u);
+  EXPECT_EQ(Evict(*policy), 0u);
 }
 
 TEST(EvictionPolicy, LightLfuHotRowsCoolWhenTheHotSetMoves) {
   constexpr std::int64_t kCapacity = 20;
   const auto policy = Make("light_lfu", kCapacity);
   for (Entry entry = 0; entry < 20; ++entry) {
-    policy->Add(entry);
+    Use(*policy, entry);
     Use(*policy, entry, 20);
   }
   // From now on the first ten are used no more.
@@ -177,7 +189,7 @@ TEST(EvictionPolicy, LightLfuHotRowsCoolWhenTheHotSetMoves) {
     for (Entry entry = 10; entry < 20; ++entry) Use(*policy, entry);
   }
   std::set<Entry> evicted;
-  for (int i = 0; i < 10; ++i) evicted.insert(policy->Evict());
+  for (int i = 0; i < 10; ++i) evicted.insert(Evict(*policy));
   for (Entry entry = 0; entry < 10; ++entry) {
     EXPECT_EQ(evicted.count(entry), 1u) << entry;
   }
@@ -185,12 +197,12 @@ TEST(EvictionPolicy, LightLfuHotRowsCoolWhenTheHotSetMoves) {
 
 TEST(EvictionPolicy, LightLfuHotRowsStayWhileTheyAreUsed) {
   const auto policy = Make("light_lfu", 4);
-  policy->Add(0);
+  Use(*policy, 0);
   Use(*policy, 0, 20);
   for (Entry entry = 1; entry < 200; ++entry) {
-    policy->Add(entry);
+    Use(*policy, entry);
     Use(*policy, 0);
-    EXPECT_NE(policy->Evict(), 0u) << entry;
+    EXPECT_NE(Evict(*policy), 0u) << entry;
   }
 }
 
@@ -202,24 +214,23 @@ TEST(EvictionPolicy, EveryEntryInsideIsEvictedOnce) {
       std::mt19937_64 random(seed);
       const auto policy =
           Make(name, static_cast<std::int64_t>(random() % 8));
-      std::set<Entry> inside, in_use;
+      std::set<Entry> inside;
       for (int i = 0; i < 4000; ++i) {
         const auto entry = static_cast<Entry>(random() % (1 + random() % 30));
-        if (random() % 12 == 0 && !inside.empty()) {
-          const Entry evicted = policy->Evict();
-          ASSERT_EQ(inside.erase(evicted), 1u);
-        } else if (inside.erase(entry) == 1) {
-          policy->Remove(entry);
-          in_use.insert(entry);
-        } else if (in_use.erase(entry) == 1 && random() % 8 == 0) {
+        const std::size_t what = random() % 12;
+        if (what == 0 && !inside.empty()) {
+          ASSERT_EQ(inside.erase(Evict(*policy)), 1u);
+        } else if (what == 1 && !inside.empty()) {
+          ASSERT_EQ(inside.erase(policy->Next()), 1u);
+        } else if (what == 2) {
           policy->Forget(entry);
+          inside.erase(entry);
         } else {
-          in_use.erase(entry);
-          policy->Add(entry);
+          Use(*policy, entry);
           inside.insert(entry);
         }
       }
-      while (!inside.empty()) ASSERT_EQ(inside.erase(policy->Evict()), 1u);
+      while (!inside.empty()) ASSERT_EQ(inside.erase(Evict(*policy)), 1u);
     }
   }
 }
@@ -234,21 +245,21 @@ TEST(EvictionPolicy, RefusesAnUnknownName) {
 TEST(EvictionPolicy, TheLargestCapacityForgetsNothing) {
   for (const char* name : {"lfu", "light_lfu"}) {
     const auto policy = Make(name, std::numeric_limits<std::int64_t>::max() / 2);
-    policy->Add(0);
-    policy->Add(1);
+    Use(*policy, 0);
+    Use(*policy, 1);
     Use(*policy, 0, 5);
     Use(*policy, 1, 3);
-    EXPECT_EQ(policy->Evict(), 1u) << name;
+    EXPECT_EQ(Evict(*policy), 1u) << name;
   }
 }
 
 TEST(EvictionPolicy, ASmallCapacityWithLargeBatchesDoesNotForgetAtOnce) {
   for (const char* name : {"lfu", "light_lfu"}) {
     const auto policy = Make(name, 1);
-    for (Entry entry = 0; entry < 100; ++entry) policy->Add(entry);
+    for (Entry entry = 0; entry < 100; ++entry) Use(*policy, entry);
     Use(*policy, 7, 3);
     for (Entry entry = 0; entry < 100; ++entry) Use(*policy, entry);
-    for (int i = 0; i < 99; ++i) EXPECT_NE(policy->Evict(), 7u) << name;
+    for (int i = 0; i < 99; ++i) EXPECT_NE(Evict(*policy), 7u) << name;
   }
 }
 

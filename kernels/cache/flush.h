@@ -26,7 +26,7 @@ class Flush final : public Operation,
     auto flight = std::make_shared<Flight>();
     for (; next_ < end_ && !core.IsFull(*flight); ++next_) {
       if (!core.IsDirty(next_)) continue;
-      if (core.state(next_).flight == nullptr) {
+      if (core.state(next_).flight == 0) {
         core.Push(next_, flight.get());
       } else if (flight->empty()) {
         core.Join(next_, shared_from_this());

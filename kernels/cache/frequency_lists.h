@@ -17,6 +17,8 @@
 #include <limits>
 #include <vector>
 
+#include "kernels/base/huge_pages.h"
+#include "kernels/base/span.h"
 #include "kernels/cache/entry_lists.h"
 
 namespace het {
@@ -37,13 +39,17 @@ class FrequencyLists {
     return 10 * std::min(rows, std::numeric_limits<std::int64_t>::max() / 10);
   }
 
-  // Counts a use and takes the entry in; returns its count. REQUIRES: it is
-  // not inside.
+  // In a loop of uses: brings near what Use will touch.
+  void PrefetchState(Entry entry) const {
+    if (entry < states_.size()) __builtin_prefetch(&states_[entry]);
+  }
+
+  // Counts a use and takes the entry in, if it is not inside; returns its count.
   std::uint32_t Use(Entry entry) {
     Grow(entry);
     State& state = states_[entry];
     if (state.count + 1u < kLevels) ++state.count;
-    TakeIn(entry);
+    if (!state.inside) TakeIn(entry);
     return state.count;
   }
 
@@ -54,8 +60,9 @@ class FrequencyLists {
     TakeIn(entry);
   }
 
-  // REQUIRES: the entry is inside.
+  // It may be inside or not; its count stays.
   void Remove(Entry entry) {
+    if (entry >= states_.size() || !states_[entry].inside) return;
     states_[entry].inside = false;
     --inside_;
   }
@@ -78,9 +85,9 @@ class FrequencyLists {
     }
   }
 
-  // REQUIRES: the entry is not inside.
   void Forget(Entry entry) {
     if (entry >= states_.size()) return;
+    Remove(entry);
     states_[entry].count = 0;
     // Where it is listed it would be taken for another of the same number.
     if (states_[entry].listed) Unlist(entry);
@@ -137,7 +144,7 @@ class FrequencyLists {
   }
 
   EntryLists lists_{kLevels};
-  std::vector<State> states_;
+  std::vector<State, HugePages<State>> states_;
   std::size_t inside_ = 0;
   std::uint64_t occupied_ = 0;  // bit per level whose list has entries
 };

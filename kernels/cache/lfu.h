@@ -16,19 +16,19 @@ class Lfu final : public EvictionPolicy {
  public:
   explicit Lfu(std::int64_t capacity) : capacity_(capacity) {}
 
-  void Add(Entry entry) override {
-    lists_.Use(entry);
-    if (++uses_ >= lists_.Period(capacity_)) {
+  void Use(Span<const Entry> entries) override {
+    constexpr std::size_t kAhead = 16;
+    for (std::size_t i = 0; i < entries.size(); ++i) {
+      if (i + kAhead < entries.size()) lists_.PrefetchState(entries[i + kAhead]);
+      lists_.Use(entries[i]);
+    }
+    uses_ += static_cast<std::int64_t>(entries.size());
+    if (uses_ >= lists_.Period(capacity_)) {
       uses_ = 0;
       lists_.Halve();
     }
   }
-  void Remove(Entry entry) override { lists_.Remove(entry); }
-  Entry Evict() override {
-    const Entry entry = lists_.TakeLowest();
-    lists_.Forget(entry);
-    return entry;
-  }
+  Entry Next() override { return lists_.TakeLowest(); }
   void Forget(Entry entry) override { lists_.Forget(entry); }
 
  private:

@@ -4,38 +4,30 @@ namespace het {
 
 LightLfu::LightLfu(std::int64_t capacity) : capacity_(capacity) {}
 
-void LightLfu::Add(Entry entry) {
-  if (states_.size() <= entry) states_.resize(entry + 1);
-  State& state = states_[entry];
-  if (state.hot) {
-    state.used = true;
-    state.inside = true;
-  } else if (lists_.Use(entry) >= kHot) {
-    lists_.Remove(entry);
-    state = {true, true, true};
+void LightLfu::Use(Span<const Entry> entries) {
+  for (const Entry entry : entries) {
+    if (states_.size() <= entry) states_.resize(entry + 1);
+    State& state = states_[entry];
+    if (state.hot) {
+      state.used = true;
+      state.inside = true;
+    } else if (lists_.Use(entry) >= kHot) {
+      lists_.Remove(entry);
+      state = {true, true, true};
+    }
   }
-  if (++uses_ >= lists_.Period(capacity_)) {
+  uses_ += static_cast<std::int64_t>(entries.size());
+  if (uses_ >= lists_.Period(capacity_)) {
     uses_ = 0;
     lists_.Halve();
     CoolUnused();
   }
 }
 
-void LightLfu::Remove(Entry entry) {
-  State& state = states_[entry];
-  if (state.hot) {
-    state.inside = false;
-  } else {
-    lists_.Remove(entry);
-  }
-}
-
-EvictionPolicy::Entry LightLfu::Evict() {
+EvictionPolicy::Entry LightLfu::Next() {
   if (lists_.empty()) CoolUnused();
   if (lists_.empty()) CoolUnused();  // now every hot entry counts as unused
-  const Entry entry = lists_.TakeLowest();
-  Forget(entry);
-  return entry;
+  return lists_.TakeLowest();
 }
 
 void LightLfu::Forget(Entry entry) {

@@ -21,9 +21,8 @@ class LightLfu final : public EvictionPolicy {
  public:
   explicit LightLfu(std::int64_t capacity);
 
-  void Add(Entry entry) override;
-  void Remove(Entry entry) override;
-  Entry Evict() override;
+  void Use(Span<const Entry> entries) override;
+  Entry Next() override;
   void Forget(Entry entry) override;
 
  private:
@@ -35,7 +34,7 @@ class LightLfu final : public EvictionPolicy {
   struct State {
     bool hot = false;
     bool used = false;    // since the last period; of hot entries
-    bool inside = false;  // in the policy; of hot entries
+    bool inside = false;  // in the order; of hot entries
   };
 
   void CoolUnused();

@@ -29,7 +29,7 @@ bool Lookup::Find(CacheCore& core) {
   // copy that own commits have used up meanwhile: wait, then ask.
   bool waiting = false;
   for (const Entries::Entry entry : batch_->entries) {
-    if (entry != Entries::kNone && core.state(entry).flight != nullptr &&
+    if (entry != Entries::kNone && core.state(entry).flight != 0 &&
         (mode_ == ReadMode::kFresh || core.WillLandUsedUp(entry)) &&
         core.Join(entry, shared_from_this())) {
       waiting = true;
@@ -59,7 +59,7 @@ void Lookup::Classify(CacheCore& core) {
     }
     core.Pin(entry);
     EntryState& state = core.state(entry);
-    if (state.flight != nullptr) {
+    if (state.flight != 0) {
       core.Join(entry, shared_from_this());
       state.transient = false;
       core.CountHit(entry);
@@ -80,15 +80,15 @@ void Lookup::Classify(CacheCore& core) {
       core.Validate(entry, core.Room(&flights));
     }
   }
-  if (mode_ == ReadMode::kTraining) core.Open(batch_);
   core.SendWithDue(std::move(flights), shared_from_this());
 }
 
 void Lookup::Gather(CacheCore& core) {
   core.CopyRows(*batch_, parts_);
-  for (std::size_t u = 0; u < batch_->entries.size(); ++u) {
-    core.PrefetchStates(*batch_, u);
-    core.Unpin(batch_->entries[u]);
+  if (mode_ == ReadMode::kTraining) {
+    core.Open(batch_);
+  } else {
+    core.UnpinAll(*batch_);
   }
   core.EvictOverflow();
 }

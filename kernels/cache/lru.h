@@ -1,6 +1,6 @@
 // LRU: the entry whose last use is longest ago goes first.
 //
-// A use appends to a queue and leaves what it supersedes there: Evict passes
+// A use appends to a queue and leaves what it supersedes there: Next passes
 // over it, and now and then the queue is swept. So a use touches one word per
 // entry and the queue's end, and no neighbours in a list.
 
@@ -11,34 +11,31 @@
 #include <deque>
 #include <vector>
 
+#include "kernels/base/huge_pages.h"
 #include "kernels/cache/eviction_policy.h"
 
 namespace het {
 
 class Lru final : public EvictionPolicy {
  public:
-  void Add(Entry entry) override;
-  void Remove(Entry entry) override {
-    last_use_[entry] = kOutside;
-    --inside_;
-  }
-  Entry Evict() override;
-  void Forget(Entry) override {}
+  void Use(Span<const Entry> entries) override;
+  Entry Next() override;
+  void Forget(Entry entry) override;
 
  private:
   static constexpr std::uint64_t kOutside = 0;
-  struct Use {
+  struct Turn {
     Entry entry;
     std::uint64_t number;
   };
-  bool IsLast(const Use& use) const {
+  bool IsLast(const Turn& use) const {
     return last_use_[use.entry] == use.number;
   }
 
   std::uint64_t uses_ = kOutside;
   std::size_t inside_ = 0;
-  std::deque<Use> queue_;  // oldest first
-  std::vector<std::uint64_t> last_use_;
+  std::deque<Turn> queue_;  // oldest first
+  std::vector<std::uint64_t, HugePages<std::uint64_t>> last_use_;
 };
 
 }  // namespace het

@@ -95,6 +95,8 @@ class Flight {
   // Set when the flight is sent.
   ExchangeRequest request;
   std::uint64_t number = 0;
+  // Its number among those that fetch or validate rows (EntryState::flight).
+  std::uint16_t slot = 0;
   std::vector<std::shared_ptr<Operation>> waiters;
 };
 

@@ -34,20 +34,22 @@ bool Update::Advance(CacheCore& core) {
 void Update::Commit(CacheCore& core) {
   core.BeginCommit();
   Flights flights;
-  // The rows of an open lookup are where it found them.
-  if (!batch_->open) core.FindAll(batch_.get());
-  for (std::size_t u = 0; u < batch_->entries.size(); ++u) {
-    core.PrefetchStates(*batch_, u);
-    Entries::Entry& entry = batch_->entries[u];
-    if (entry == Entries::kNone) {
-      entry = core.PinNew(batch_->unique.ids()[u]);
-      core.Fetch(entry, core.Room(&flights));
-    } else {
-      core.Pin(entry);
+  // The rows of an open lookup are where it found them, and pinned.
+  if (!core.TakeOver(batch_.get())) {
+    core.FindAll(batch_.get());
+    for (std::size_t u = 0; u < batch_->entries.size(); ++u) {
+      core.PrefetchStates(*batch_, u);
+      Entries::Entry& entry = batch_->entries[u];
+      if (entry == Entries::kNone) {
+        entry = core.PinNew(batch_->unique.ids()[u]);
+        core.Fetch(entry, core.Room(&flights));
+      } else {
+        core.Pin(entry);
+      }
+      core.state(entry).transient = false;
     }
-    core.state(entry).transient = false;
-    core.NoteWrite(entry, learning_rate_);
   }
+  core.NoteWrites(*batch_, learning_rate_);
   core.WriteRows(*batch_, gradients_, learning_rate_, scale_);
   core.CloseLookups();
   if (!flights.empty()) {
@@ -77,10 +79,7 @@ bool Update::PushWritten(CacheCore& core) {
 }
 
 void Update::Release(CacheCore& core) {
-  for (std::size_t u = 0; u < batch_->entries.size(); ++u) {
-    core.PrefetchStates(*batch_, u);
-    core.Unpin(batch_->entries[u]);
-  }
+  core.UnpinAll(*batch_);
   core.EvictOverflow();
 }
 
