@@ -136,8 +136,8 @@ MUTANTS = (
         "a-push-overtakes-a-fetch-under-way",
         "4",
         "cache/cache_core.cc",
-        "    if (state.flight != nullptr) {\n      due_[kept++] = entry;",
-        "    if (state.flight != nullptr && kept > 1000000) {\n      due_[kept++] = entry;",
+        "    if (state.flight != 0) {\n      due_[kept++] = entry;",
+        "    if (state.flight != 0 && kept > 1000000) {\n      due_[kept++] = entry;",
         ((INVARIANTS, "*Invariant4*"),),
     ),
     Mutant(
