@@ -73,6 +73,10 @@ class CacheCore : public std::enable_shared_from_this<CacheCore> {
 
   // Finds the entries of the batch's ids; kNone where there is none.
   void FindAll(Batch* batch) const HET_REQUIRES(mutex);
+  // Pins, and counts as hits, the rows of the batch that may be used as they
+  // are, without asking anyone; `rest` gets the numbers of the others.
+  void PinValid(const Batch& batch, std::vector<std::uint32_t>* rest)
+      HET_REQUIRES(mutex);
   // In a loop over the batch's entries: brings near what comes soon.
   void PrefetchStates(const Batch& batch, std::size_t u) const
       HET_REQUIRES(mutex) {
@@ -110,7 +114,9 @@ class CacheCore : public std::enable_shared_from_this<CacheCore> {
   // Of a row in flight: own commits made since leave the copy used up even if
   // what is under way finds it valid or renews it; or it is outdated.
   bool WillLandUsedUp(Entry entry) const HET_REQUIRES(mutex);
-  void CountHit(Entry entry) HET_REQUIRES(mutex);
+  void CountHit(Entry entry) HET_REQUIRES(mutex) {
+    CountHit(entries_[entry], &counts);
+  }
 
   // Copies the row of every id of the batch to its place; `parts` are those that
   // the batch was made of.
@@ -171,6 +177,7 @@ class CacheCore : public std::enable_shared_from_this<CacheCore> {
 
   using Finished = std::vector<std::pair<std::function<void(Status)>, Status>>;
 
+  static void CountHit(const EntryState& state, CacheStats* counts);
   // Advances an operation that waits for nothing.
   void Step(const std::shared_ptr<Operation>& operation, Finished* finished)
       HET_REQUIRES(mutex);

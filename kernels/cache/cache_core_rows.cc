@@ -1,7 +1,6 @@
 // CacheCore's rows: who uses them, what is evicted, reading and writing.
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
 #include "kernels/cache/cache_core.h"
@@ -13,6 +12,9 @@ namespace {
 
 // What a thread has to have to do to be worth waking.
 constexpr std::size_t kBytesPerThread = std::size_t{256} << 10;
+
+// The same in rows, where a row is its index and its state.
+constexpr std::size_t kRowsPerThread = 2048;
 
 // How far ahead a loop over rows brings them near, and how much of each: what
 // follows the processor finds by itself.
@@ -51,13 +53,51 @@ void CacheCore::FindAll(Batch* batch) const {
   constexpr std::size_t kIndexAhead = 32, kEntryAhead = 16;
   const std::vector<RowId>& ids = batch->unique.ids();
   batch->entries.resize(ids.size());
-  for (std::size_t u = 0; u < ids.size(); ++u) {
-    if (u + kIndexAhead < ids.size()) {
-      entries_.PrefetchIndex(ids[u + kIndexAhead]);
-      entries_.PrefetchEntry(ids[u + kEntryAhead]);
-    }
-    batch->entries[u] = entries_.Find(ids[u]);
-  }
+  ParallelFor(
+      executor_, ids.size(), kRowsPerThread,
+      [&](std::size_t begin, std::size_t end) HET_NO_THREAD_SAFETY_ANALYSIS {
+        for (std::size_t u = begin; u < end; ++u) {
+          if (u + kIndexAhead < end) {
+            entries_.PrefetchIndex(ids[u + kIndexAhead]);
+            entries_.PrefetchEntry(ids[u + kEntryAhead]);
+          }
+          batch->entries[u] = entries_.Find(ids[u]);
+        }
+      });
+}
+
+void CacheCore::PinValid(const Batch& batch,
+                         std::vector<std::uint32_t>* rest) {
+  Mutex merging;  // of what the threads have found
+  ParallelFor(
+      executor_, batch.entries.size(), kRowsPerThread,
+      [&](std::size_t begin, std::size_t end) HET_NO_THREAD_SAFETY_ANALYSIS {
+        CacheStats hits;
+        std::int64_t no_longer_idle = 0;
+        std::vector<std::uint32_t> others;
+        for (std::size_t u = begin; u < end; ++u) {
+          PrefetchStates(batch, u);
+          const Entry entry = batch.entries[u];
+          if (entry == Entries::kNone || entries_[entry].flight != 0 ||
+              MustFetch(entry)) {
+            others.push_back(static_cast<std::uint32_t>(u));
+            continue;
+          }
+          EntryState& state = entries_[entry];
+          if (state.pins++ == 0) ++no_longer_idle;
+          state.transient = false;
+          CountHit(state, &hits);
+        }
+        MutexLock lock(&merging);
+        rest->insert(rest->end(), others.begin(), others.end());
+        idle_ -= no_longer_idle;
+        counts.hits += hits.hits;
+        for (std::size_t b = 0; b < hits.staleness.size(); ++b) {
+          counts.staleness[b] += hits.staleness[b];
+        }
+      });
+  // Whoever was first: the order of an exchange is that of the batch.
+  std::sort(rest->begin(), rest->end());
 }
 
 CacheCore::Entry CacheCore::PinNew(RowId id) {
@@ -162,13 +202,11 @@ bool CacheCore::WillLandUsedUp(Entry entry) const {
   return !WithinWriteStaleness(landed, options_.staleness);
 }
 
-void CacheCore::CountHit(Entry entry) {
-  ++counts.hits;
-  const CopyClocks clocks = entries_[entry].clocks();
-  const auto staleness =
-      static_cast<std::uint64_t>(clocks.current - clocks.start);
-  const int bucket = staleness == 0 ? 0 : 64 - __builtin_clzll(staleness);
-  ++counts.staleness[static_cast<std::size_t>(
+void CacheCore::CountHit(const EntryState& state, CacheStats* counts) {
+  ++counts->hits;
+  const std::uint32_t staleness = state.written;
+  const int bucket = staleness == 0 ? 0 : 32 - __builtin_clz(staleness);
+  ++counts->staleness[static_cast<std::size_t>(
       std::min(bucket, CacheStats::kStalenessBuckets - 1))];
 }
 
@@ -229,8 +267,8 @@ void CacheCore::CopyRows(const Batch& batch, Span<const LookupPart> parts) {
               PrefetchRow(entries_.values(batch.entries[inverse[ahead]]),
                           bytes);
             }
-            std::memcpy(part.rows + i * dimension(),
-                        entries_.values(batch.entries[inverse[i]]), bytes);
+            CopyRow(entries_.values(batch.entries[inverse[i]]), dimension(),
+                    part.rows + i * dimension());
           }
         });
     inverse += part.ids.size();
@@ -245,20 +283,20 @@ void CacheCore::WriteRows(const Batch& batch, const float* gradients,
   ParallelFor(
       executor_, batch.entries.size(), kBytesPerThread / bytes + 1,
       [&](std::size_t begin, std::size_t end) HET_NO_THREAD_SAFETY_ANALYSIS {
-        std::vector<float> sum(dimension());
+        const std::uint32_t last = batch.unique.begin(end);
         for (std::size_t u = begin; u < end; ++u) {
           const Entry entry = batch.entries[u];
           if (u + kRowsAhead < end) {
             PrefetchRow(entries_.values(batch.entries[u + kRowsAhead]),
                         2 * dimension() * sizeof(float));
           }
-          SumOccurrences(all, batch.unique.begin(u), batch.unique.begin(u + 1),
-                         sum.data());
           const float step =
               linear_ ? learning_rate
                       : learning_rate * entries_.step(entry).step_scale;
-          ApplyStep(sum.data(), dimension(), linear_ ? learning_rate : 1.0f,
-                    step, entries_.values(entry), entries_.pending(entry));
+          ApplyOccurrences(all, batch.unique.begin(u),
+                           batch.unique.begin(u + 1), last,
+                           linear_ ? learning_rate : 1.0f, step,
+                           entries_.values(entry), entries_.pending(entry));
         }
       });
 }

@@ -1,5 +1,6 @@
 #include "kernels/cache/lookup.h"
 
+#include <numeric>
 #include <utility>
 
 namespace het {
@@ -47,7 +48,15 @@ void Lookup::Classify(CacheCore& core) {
   ++counts.lookups;
   counts.ids += static_cast<std::int64_t>(batch_->unique.inverse().size());
   counts.unique_ids += static_cast<std::int64_t>(batch_->entries.size());
-  for (std::size_t u = 0; u < batch_->entries.size(); ++u) {
+  std::vector<std::uint32_t> rest;
+  if (!fresh && cached && core.NeverValidated()) {
+    core.PinValid(*batch_, &rest);
+  } else {
+    rest.resize(batch_->entries.size());
+    std::iota(rest.begin(), rest.end(), 0);
+  }
+  for (std::size_t k = 0; k < rest.size(); ++k) {
+    const std::size_t u = rest[k];
     core.PrefetchStates(*batch_, u);
     Entries::Entry& entry = batch_->entries[u];
     if (entry == Entries::kNone) {
@@ -74,8 +83,6 @@ void Lookup::Classify(CacheCore& core) {
       if (state.pending_commits > 0) core.Push(entry, flight);
       core.Fetch(entry, flight);
       ++counts.invalid;
-    } else if (core.NeverValidated()) {
-      core.CountHit(entry);
     } else {
       core.Validate(entry, core.Room(&flights));
     }

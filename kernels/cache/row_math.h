@@ -9,6 +9,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 namespace het {
 
@@ -20,14 +21,23 @@ struct BatchGradients {
   float scale = 1;  // of every sum
 };
 
-// sum[d] = scale * (gradients of the occurrences positions[begin..end), added
-// in this order).
-void SumOccurrences(const BatchGradients& gradients, std::uint32_t begin,
-                    std::uint32_t end, float* sum);
+// One row's step. With g = scale * (gradients of the occurrences
+// positions[begin..end), added in this order):
+//   pending += gain * g;  row -= step * g.
+// Brings the gradients of the next occurrences near, up to `last`.
+void ApplyOccurrences(const BatchGradients& gradients, std::uint32_t begin,
+                      std::uint32_t end, std::uint32_t last, float gain,
+                      float step, float* row, float* pending);
 
-// pending[d] += gain * gradient[d]; row[d] -= step * gradient[d].
-void ApplyStep(const float* gradient, std::size_t dimension, float gain,
-               float step, float* row, float* pending);
+// Copies a row of `dimension` values.
+inline void CopyRow(const float* from, std::size_t dimension, float* to) {
+  constexpr std::size_t kLine = 16;
+  std::size_t d = 0;
+  for (; d + kLine <= dimension; d += kLine) {
+    std::memcpy(to + d, from + d, kLine * sizeof(float));
+  }
+  for (; d < dimension; ++d) to[d] = from[d];
+}
 
 }  // namespace het
 
