@@ -288,8 +288,8 @@ void CacheCore::Push(Entry entry, Flight* flight) {
   EntryState& state = entries_[entry];
   float* pending = entries_.pending(entry);
   flight->pushes.Append(state.id, state.clocks().current,
-                        linear_ ? 1.0f : entries_.step(entry).learning_rate, pending,
-                        dimension());
+                        linear_ ? 1.0f : entries_.step(entry).learning_rate,
+                        pending, dimension());
   std::fill_n(pending, dimension(), 0.0f);
   state.pending_commits = 0;
   state.due = false;

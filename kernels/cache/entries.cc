@@ -27,7 +27,7 @@ Entries::Entries(std::size_t dimension, std::int64_t rows)
     : dimension_(dimension), chunk_bits_(ChunkBits(dimension, rows)) {}
 
 Entries::Entry Entries::Insert(RowId id) {
-  if (2 * (size_ + 1) > buckets_.size()) Grow();
+  if (4 * (size_ + 1) > 3 * buckets_.size()) Grow();
   Entry entry;
   if (!free_.empty()) {
     entry = free_.back();
@@ -46,21 +46,29 @@ Entries::Entry Entries::Insert(RowId id) {
   states_[entry].id = id;
   states_[entry].occupied = true;
   std::fill_n(pending(entry), dimension_, 0.0f);
-  const std::size_t mask = buckets_.size() - 1;
-  std::size_t b = Bucket(id);
-  while (buckets_[b] != 0) b = (b + 1) & mask;
-  buckets_[b] = entry + 1;
+  Put(entry);
   ++size_;
   return entry;
 }
 
-void Entries::Erase(Entry entry) {
+void Entries::Put(Entry entry) {
+  const std::uint64_t hash = Hash(states_[entry].id);
   const std::size_t mask = buckets_.size() - 1;
-  std::size_t hole = Bucket(states_[entry].id);
-  while (buckets_[hole] != entry + 1) hole = (hole + 1) & mask;
+  std::size_t b = hash & mask;
+  while (buckets_[b] != 0) b = (b + 1) & mask;
+  buckets_[b] = Mark(entry, hash);
+}
+
+void Entries::Erase(Entry entry) {
+  const std::uint64_t hash = Hash(states_[entry].id);
+  const std::size_t mask = buckets_.size() - 1;
+  const std::uint32_t mark = Mark(entry, hash);
+  std::size_t hole = hash & mask;
+  while (buckets_[hole] != mark) hole = (hole + 1) & mask;
   // Closes the gap: whatever probing would no longer find moves back into it.
-  for (std::size_t b = (hole + 1) & mask; buckets_[b] != 0; b = (b + 1) & mask) {
-    const std::size_t home = Bucket(states_[buckets_[b] - 1].id);
+  for (std::size_t b = (hole + 1) & mask; buckets_[b] != 0;
+       b = (b + 1) & mask) {
+    const std::size_t home = Hash(states_[Marked(buckets_[b])].id) & mask;
     if (((b - home) & mask) >= ((b - hole) & mask)) {
       buckets_[hole] = buckets_[b];
       hole = b;
@@ -79,12 +87,9 @@ void Entries::KeepSteps() {
 
 void Entries::Grow() {
   const std::size_t size = std::max<std::size_t>(16, 2 * buckets_.size());
-  auto old = std::exchange(buckets_, std::vector<Entry, HugePages<Entry>>(size));
-  for (const Entry marked : old) {
-    if (marked == 0) continue;
-    std::size_t b = Bucket(states_[marked - 1].id);
-    while (buckets_[b] != 0) b = (b + 1) & (size - 1);
-    buckets_[b] = marked;
+  buckets_.assign(size, 0);
+  for (Entry entry = 0; entry < end(); ++entry) {
+    if (states_[entry].occupied) Put(entry);
   }
 }
 
@@ -93,7 +98,8 @@ std::int64_t Entries::memory_bytes() const {
       chunks_.size() * chunk_floats() * sizeof(float) +
       states_.capacity() * sizeof(EntryState) +
       steps_.capacity() * sizeof(EntryStep) +
-      buckets_.capacity() * sizeof(Entry) + free_.capacity() * sizeof(Entry));
+      buckets_.capacity() * sizeof(std::uint32_t) +
+      free_.capacity() * sizeof(Entry));
 }
 
 }  // namespace het

@@ -53,8 +53,9 @@ struct alignas(32) EntryState {
   CopyClocks clocks() const { return {start, SaturatingAdd(start, written)}; }
   void set_clocks(const CopyClocks& clocks) {
     start = clocks.start;
-    written = static_cast<std::uint32_t>(std::min<Clock>(
-        clocks.current - clocks.start, std::numeric_limits<std::uint32_t>::max()));
+    constexpr Clock kMost = std::numeric_limits<std::uint32_t>::max();
+    written = static_cast<std::uint32_t>(
+        std::min(clocks.current - clocks.start, kMost));
   }
 };
 static_assert(sizeof(EntryState) == 32);
@@ -76,9 +77,11 @@ class Entries {
 
   Entry Find(RowId id) const {
     if (buckets_.empty()) return kNone;
+    const std::uint64_t hash = Hash(id);
     const std::size_t mask = buckets_.size() - 1;
-    for (std::size_t b = Bucket(id); buckets_[b] != 0; b = (b + 1) & mask) {
-      const Entry entry = buckets_[b] - 1;
+    for (std::size_t b = hash & mask; buckets_[b] != 0; b = (b + 1) & mask) {
+      if (!MayBe(buckets_[b], hash)) continue;
+      const Entry entry = Marked(buckets_[b]);
       if (states_[entry].id == id) return entry;
     }
     return kNone;
@@ -86,12 +89,19 @@ class Entries {
   // Two steps that bring near what Find will touch, to be taken some ids ahead
   // of it: the index first, and when that has come the entry.
   void PrefetchIndex(RowId id) const {
-    if (!buckets_.empty()) __builtin_prefetch(&buckets_[Bucket(id)]);
+    if (!buckets_.empty()) {
+      __builtin_prefetch(&buckets_[Hash(id) & (buckets_.size() - 1)]);
+    }
   }
   void PrefetchEntry(RowId id) const {
     if (buckets_.empty()) return;
-    const Entry marked = buckets_[Bucket(id)];
-    if (marked != 0) __builtin_prefetch(&states_[marked - 1]);
+    const std::uint64_t hash = Hash(id);
+    const std::size_t mask = buckets_.size() - 1;
+    for (std::size_t b = hash & mask; buckets_[b] != 0; b = (b + 1) & mask) {
+      if (!MayBe(buckets_[b], hash)) continue;
+      PrefetchState(Marked(buckets_[b]));
+      return;
+    }
   }
   // REQUIRES: Find(id) == kNone. The pending gradient is zero, the values are
   // undefined.
@@ -128,9 +138,28 @@ class Entries {
     return chunks_[entry >> chunk_bits_].get() +
            (entry & ((Entry{1} << chunk_bits_) - 1)) * 2 * dimension_;
   }
-  std::size_t Bucket(RowId id) const {
-    return Mix64(static_cast<std::uint64_t>(id)) & (buckets_.size() - 1);
+  // A bucket is 0, empty, or a mark: an entry plus 1 in as many low bits as
+  // number the buckets (there are fewer entries), and above them bits of the
+  // hash of its id, so that a probe seldom has to look at a wrong entry.
+  static std::uint64_t Hash(RowId id) {
+    return Mix64(static_cast<std::uint64_t>(id));
   }
+  std::uint32_t EntryBits() const {
+    return static_cast<std::uint32_t>(buckets_.size() - 1);
+  }
+  std::uint32_t Mark(Entry entry, std::uint64_t hash) const {
+    return (static_cast<std::uint32_t>(hash >> 32) & ~EntryBits()) |
+           (entry + 1);
+  }
+  Entry Marked(std::uint32_t bucket) const {
+    return (bucket & EntryBits()) - 1;
+  }
+  bool MayBe(std::uint32_t bucket, std::uint64_t hash) const {
+    return ((bucket ^ static_cast<std::uint32_t>(hash >> 32)) &
+            ~EntryBits()) == 0;
+  }
+  // Into the first empty bucket from its own on.
+  void Put(Entry entry);
   std::size_t chunk_floats() const {
     return (std::size_t{1} << chunk_bits_) * 2 * dimension_;
   }
@@ -139,7 +168,7 @@ class Entries {
   const std::size_t dimension_;
   const int chunk_bits_;  // a chunk has 2^chunk_bits_ entries
   std::size_t size_ = 0;
-  std::vector<Entry, HugePages<Entry>> buckets_;  // entry plus 1; 0: empty; linear probing
+  std::vector<std::uint32_t, HugePages<std::uint32_t>> buckets_;
   std::vector<EntryState, HugePages<EntryState>> states_;
   bool keeps_steps_ = false;
   std::vector<EntryStep, HugePages<EntryStep>> steps_;

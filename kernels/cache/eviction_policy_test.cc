@@ -124,7 +124,8 @@ void CompareWithModel(const std::string& name, std::uint64_t seed) {
         model.Forget(entry);
       }
     } else if (!inside.empty() || !outside.empty()) {
-      const bool from_inside = outside.empty() || (!inside.empty() && random() % 2 == 0);
+      const bool from_inside =
+          outside.empty() || (!inside.empty() && random() % 2 == 0);
       const Entry entry = pick(from_inside ? inside : outside);
       inside.erase(entry);
       outside.insert(entry);

@@ -15,8 +15,16 @@ void UniqueIds::Begin(std::size_t size) {
 
 void UniqueIds::Add(Span<const RowId> ids) {
   const std::size_t mask = buckets_.size() - 1;
-  for (const RowId id : ids) {
-    std::size_t b = Mix64(static_cast<std::uint64_t>(id)) & mask;
+  const auto home = [mask](RowId id) {
+    return Mix64(static_cast<std::uint64_t>(id)) & mask;
+  };
+  constexpr std::size_t kAhead = 16;
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    if (i + kAhead < ids.size()) {
+      __builtin_prefetch(&buckets_[home(ids[i + kAhead])], 1);
+    }
+    const RowId id = ids[i];
+    std::size_t b = home(id);
     while (buckets_[b] != 0 && ids_[buckets_[b] - 1] != id) b = (b + 1) & mask;
     if (buckets_[b] == 0) {
       ids_.push_back(id);
