@@ -10,8 +10,8 @@ namespace {
 
 // Small tables take memory in small pieces.
 constexpr std::size_t kChunkBytes = std::size_t{256} << 10;
-constexpr std::size_t kLargeChunkBytes = 2 * kHugePageBytes;
-constexpr std::size_t kLargeTableBytes = 8 * kLargeChunkBytes;
+constexpr std::size_t kLargeChunkBytes = kHugePageBytes;
+constexpr std::size_t kLargeTableBytes = 16 * kLargeChunkBytes;
 
 int ChunkBits(std::size_t dimension, std::int64_t rows) {
   const std::size_t row = dimension * 2 * sizeof(float);
@@ -53,23 +53,23 @@ Entries::Entry Entries::Insert(RowId id) {
 
 void Entries::Put(Entry entry) {
   const std::uint64_t hash = Hash(states_[entry].id);
-  const std::size_t mask = buckets_.size() - 1;
-  std::size_t b = hash & mask;
-  while (buckets_[b] != 0) b = (b + 1) & mask;
+  std::size_t b = Home(hash);
+  while (buckets_[b] != 0) b = After(b);
   buckets_[b] = Mark(entry, hash);
 }
 
 void Entries::Erase(Entry entry) {
   const std::uint64_t hash = Hash(states_[entry].id);
-  const std::size_t mask = buckets_.size() - 1;
   const std::uint32_t mark = Mark(entry, hash);
-  std::size_t hole = hash & mask;
-  while (buckets_[hole] != mark) hole = (hole + 1) & mask;
+  std::size_t hole = Home(hash);
+  while (buckets_[hole] != mark) hole = After(hole);
   // Closes the gap: whatever probing would no longer find moves back into it.
-  for (std::size_t b = (hole + 1) & mask; buckets_[b] != 0;
-       b = (b + 1) & mask) {
-    const std::size_t home = Hash(states_[Marked(buckets_[b])].id) & mask;
-    if (((b - home) & mask) >= ((b - hole) & mask)) {
+  const auto distance = [this](std::size_t from, std::size_t to) {
+    return to >= from ? to - from : to + buckets_.size() - from;
+  };
+  for (std::size_t b = After(hole); buckets_[b] != 0; b = After(b)) {
+    const std::size_t home = Home(Hash(states_[Marked(buckets_[b])].id));
+    if (distance(home, b) >= distance(hole, b)) {
       buckets_[hole] = buckets_[b];
       hole = b;
     }
@@ -86,8 +86,12 @@ void Entries::KeepSteps() {
 }
 
 void Entries::Grow() {
-  const std::size_t size = std::max<std::size_t>(16, 2 * buckets_.size());
+  const std::size_t size =
+      std::max<std::size_t>(16, buckets_.size() + buckets_.size() / 2);
   buckets_.assign(size, 0);
+  buckets_.shrink_to_fit();
+  entry_bits_ = 15;
+  while (entry_bits_ < size) entry_bits_ = 2 * entry_bits_ + 1;
   for (Entry entry = 0; entry < end(); ++entry) {
     if (states_[entry].occupied) Put(entry);
   }

@@ -78,8 +78,7 @@ class Entries {
   Entry Find(RowId id) const {
     if (buckets_.empty()) return kNone;
     const std::uint64_t hash = Hash(id);
-    const std::size_t mask = buckets_.size() - 1;
-    for (std::size_t b = hash & mask; buckets_[b] != 0; b = (b + 1) & mask) {
+    for (std::size_t b = Home(hash); buckets_[b] != 0; b = After(b)) {
       if (!MayBe(buckets_[b], hash)) continue;
       const Entry entry = Marked(buckets_[b]);
       if (states_[entry].id == id) return entry;
@@ -90,14 +89,13 @@ class Entries {
   // of it: the index first, and when that has come the entry.
   void PrefetchIndex(RowId id) const {
     if (!buckets_.empty()) {
-      __builtin_prefetch(&buckets_[Hash(id) & (buckets_.size() - 1)]);
+      __builtin_prefetch(&buckets_[Home(Hash(id))]);
     }
   }
   void PrefetchEntry(RowId id) const {
     if (buckets_.empty()) return;
     const std::uint64_t hash = Hash(id);
-    const std::size_t mask = buckets_.size() - 1;
-    for (std::size_t b = hash & mask; buckets_[b] != 0; b = (b + 1) & mask) {
+    for (std::size_t b = Home(hash); buckets_[b] != 0; b = After(b)) {
       if (!MayBe(buckets_[b], hash)) continue;
       PrefetchState(Marked(buckets_[b]));
       return;
@@ -138,25 +136,30 @@ class Entries {
     return chunks_[entry >> chunk_bits_].get() +
            (entry & ((Entry{1} << chunk_bits_) - 1)) * 2 * dimension_;
   }
-  // A bucket is 0, empty, or a mark: an entry plus 1 in as many low bits as
-  // number the buckets (there are fewer entries), and above them bits of the
-  // hash of its id, so that a probe seldom has to look at a wrong entry.
+  // Linear probing from the bucket that the hash's low half falls to. A bucket
+  // is 0, empty, or a mark: an entry plus 1 in as many low bits as the number of
+  // buckets has (there are fewer entries), and above them bits of the hash's
+  // high half, so that a probe seldom has to look at a wrong entry.
   static std::uint64_t Hash(RowId id) {
     return Mix64(static_cast<std::uint64_t>(id));
   }
-  std::uint32_t EntryBits() const {
-    return static_cast<std::uint32_t>(buckets_.size() - 1);
+  std::size_t Home(std::uint64_t hash) const {
+    return static_cast<std::size_t>(
+        ((hash & 0xffffffff) * buckets_.size()) >> 32);
+  }
+  std::size_t After(std::size_t b) const {
+    return b + 1 < buckets_.size() ? b + 1 : 0;
   }
   std::uint32_t Mark(Entry entry, std::uint64_t hash) const {
-    return (static_cast<std::uint32_t>(hash >> 32) & ~EntryBits()) |
+    return (static_cast<std::uint32_t>(hash >> 32) & ~entry_bits_) |
            (entry + 1);
   }
   Entry Marked(std::uint32_t bucket) const {
-    return (bucket & EntryBits()) - 1;
+    return (bucket & entry_bits_) - 1;
   }
   bool MayBe(std::uint32_t bucket, std::uint64_t hash) const {
     return ((bucket ^ static_cast<std::uint32_t>(hash >> 32)) &
-            ~EntryBits()) == 0;
+            ~entry_bits_) == 0;
   }
   // Into the first empty bucket from its own on.
   void Put(Entry entry);
@@ -169,6 +172,7 @@ class Entries {
   const int chunk_bits_;  // a chunk has 2^chunk_bits_ entries
   std::size_t size_ = 0;
   std::vector<std::uint32_t, HugePages<std::uint32_t>> buckets_;
+  std::uint32_t entry_bits_ = 0;  // of a mark
   std::vector<EntryState, HugePages<EntryState>> states_;
   bool keeps_steps_ = false;
   std::vector<EntryStep, HugePages<EntryStep>> steps_;

@@ -56,7 +56,7 @@ class FrequencyLists {
   // Takes the entry in with the given count. REQUIRES: it is not inside.
   void Place(Entry entry, std::uint32_t count) {
     Grow(entry);
-    states_[entry].count = static_cast<std::uint8_t>(count);
+    states_[entry].count = count & (kLevels - 1);
     TakeIn(entry);
   }
 
@@ -96,8 +96,8 @@ class FrequencyLists {
   // Halves all counts, of entries inside or not.
   void Halve() {
     for (State& state : states_) {
-      state.count /= 2;
-      state.level /= 2;
+      state.count = state.count / 2u;
+      state.level = state.level / 2u;
     }
     for (std::uint32_t level = 1; level < kLevels; ++level) {
       lists_.MoveAll(level, level / 2);
@@ -110,11 +110,13 @@ class FrequencyLists {
 
  private:
   struct State {
-    std::uint8_t count = 0;
-    std::uint8_t level = 0;  // of the list it is in; at most `count`
-    bool listed = false;
-    bool inside = false;
+    std::uint16_t count : 6;
+    std::uint16_t level : 6;  // of the list it is in; at most `count`
+    std::uint16_t listed : 1;
+    std::uint16_t inside : 1;
+    State() : count(0), level(0), listed(false), inside(false) {}
   };
+  static_assert(sizeof(State) == 2 && kLevels == 64);
 
   void Grow(Entry entry) {
     if (states_.size() <= entry) states_.resize(entry + 1);
