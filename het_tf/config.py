@@ -8,6 +8,9 @@ from typing import Any
 
 UNBOUNDED = math.inf
 POLICIES = ("lru", "lfu", "light_lfu")
+# Of a cached row and its pending gradient, at the most: state 32, index 8, policy
+# up to 20 and the step of an optimizer that is not linear 8 (kernels/cache).
+_BYTES_BESIDE_A_ROW = 64
 WIRE_FORMATS = ("float32", "bfloat16", "float16", "int8")
 
 
@@ -27,9 +30,14 @@ class CacheConfig:
     Args:
       rows: how many rows are kept between steps. 0: none, so that
         ``CacheConfig(rows=0, staleness=0, wire=...)`` is a table without a cache
-        that has a `wire` of its own. Give this or `share`.
+        that has a `wire` of its own. Give this, `share` or `memory_bytes`.
       share: the same as a share of the vocabulary, in (0, 1]; the table then
         needs a vocabulary size.
+      memory_bytes: the same as the memory that the cache may take. A row of
+        dimension D takes 8 * D + 64 bytes at the most: the row, the gradient
+        that waits to be pushed, and 64 bytes of clocks, index and policy.
+        What steps use at the moment comes on top; ``memory_bytes`` in
+        ``layer.table.stats()`` says what the cache takes with it.
       policy: which row goes when the cache is full: ``"lru"``, ``"lfu"`` or
         ``"light_lfu"`` (HET, section 4.4).
       staleness: s of the paper, in optimizer steps of a row, or ``math.inf``.
@@ -55,6 +63,7 @@ class CacheConfig:
 
     rows: int | None = None
     share: float | None = None
+    memory_bytes: int | None = None
     policy: str = "lfu"
     staleness: float = 100
     max_pending_steps: int | None = None
@@ -62,13 +71,17 @@ class CacheConfig:
     wire: str | tuple[str, str] = "float32"
 
     def __post_init__(self) -> None:
-        if (self.rows is None) == (self.share is None):
+        sizes = {"rows": self.rows, "share": self.share, "memory_bytes": self.memory_bytes}
+        if sum(size is not None for size in sizes.values()) != 1:
+            given = ", ".join(f"{name}={size!r}" for name, size in sizes.items())
             raise ValueError(
-                f"CacheConfig takes either rows or share, got rows={self.rows!r} and share={self.share!r}: "
-                "CacheConfig(rows=100_000) or CacheConfig(share=0.1)"
+                f"CacheConfig takes one of rows, share and memory_bytes, got {given}: "
+                "CacheConfig(rows=100_000), CacheConfig(share=0.1) or CacheConfig(memory_bytes=2**30)"
             )
         if self.rows is not None:
             check_count("CacheConfig: rows", self.rows, 0)
+        elif self.memory_bytes is not None:
+            check_count("CacheConfig: memory_bytes", self.memory_bytes, 1)
         elif not isinstance(self.share, int | float) or not 0 < self.share <= 1:
             raise ValueError(f"CacheConfig: share is {self.share!r}, expected a share of the vocabulary in (0, 1]")
         if self.policy not in POLICIES:
@@ -92,10 +105,18 @@ class CacheConfig:
             return self.wire[0], self.wire[1]
         return self.wire, self.wire
 
-    def capacity(self, table: str, vocabulary_size: int | None) -> int:
-        """Rows kept, with `share` resolved."""
+    def capacity(self, table: str, vocabulary_size: int | None, dimension: int) -> int:
+        """Rows kept, with `share` and `memory_bytes` resolved."""
         if self.rows is not None:
             return self.rows
+        if self.memory_bytes is not None:
+            row = 8 * dimension + _BYTES_BESIDE_A_ROW
+            if self.memory_bytes < row:
+                raise ValueError(
+                    f"table {table!r}: CacheConfig(memory_bytes={self.memory_bytes}) has no room for one row of dimension "
+                    f"{dimension}, which takes {row} bytes; CacheConfig(rows=0) is no cache"
+                )
+            return self.memory_bytes // row
         if vocabulary_size is None:
             raise ValueError(
                 f"table {table!r}: CacheConfig(share={self.share}) is a share of the vocabulary, which is not known: "

@@ -49,7 +49,7 @@ class TableSpec:
 
     @property
     def capacity(self) -> int:
-        return self.cache.capacity(self.name, self.vocabulary_size) if self.cache is not None else 0
+        return self.cache.capacity(self.name, self.vocabulary_size, self.dimension) if self.cache is not None else 0
 
 
 class Table:

@@ -389,7 +389,7 @@ CacheStats CacheCore::stats() const {
   MutexLock lock(&mutex);
   CacheStats stats = counts;
   stats.rows = static_cast<std::int64_t>(entries_.size());
-  stats.memory_bytes = entries_.memory_bytes();
+  stats.memory_bytes = entries_.memory_bytes() + policy_->memory_bytes();
   return stats;
 }
 

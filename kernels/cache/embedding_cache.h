@@ -95,7 +95,7 @@ struct CacheStats {
   std::int64_t evictions = 0;
   std::int64_t rows = 0;         // resident now
   std::int64_t pending_rows = 0; // dirty now, evicted ones included
-  std::int64_t memory_bytes = 0;
+  std::int64_t memory_bytes = 0; // rows, gradients, clocks, index, policy
   std::array<std::int64_t, kStalenessBuckets> staleness = {};
 };
 

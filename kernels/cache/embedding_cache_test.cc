@@ -2,6 +2,8 @@
 // gradients travel, capacity, read modes. (Refusals and failures:
 // embedding_cache_errors_test.cc; consistency: invariants_test.cc.)
 
+#include <numeric>
+
 #include "kernels/cache/embedding_cache_fixture.h"
 
 namespace het {
@@ -46,6 +48,31 @@ TEST_F(EmbeddingCacheTest, CountsHitsMissesAndInvalidReads) {
   EXPECT_EQ(spy_->fetched, Ids{1});
   EXPECT_EQ(spy_->pushed, Ids{1});
   EXPECT_EQ(Lookup({1}), std::vector<float>{7});
+}
+
+TEST_F(EmbeddingCacheTest, ACachedRowTakesNoMoreThanTheFormulaSays) {
+  constexpr RowId kRows = 100'000;
+  constexpr std::size_t kDimension = 4;
+  spec_.dimension = kDimension;
+  spec_.optimizer = {"adagrad", {{"initial_accumulator_value", 0.1f}}};
+  options_.capacity = kRows;
+  for (const char* policy : {"lru", "lfu", "light_lfu"}) {
+    options_.policy = policy;
+    Open();
+    for (RowId first = 0; first < 2 * kRows; first += 1000) {
+      Ids ids(1000);
+      std::iota(ids.begin(), ids.end(), first);
+      Lookup(ids);
+      ASSERT_TRUE(
+          Update(ids, std::vector<float>(ids.size() * kDimension, 1)).ok());
+    }
+    const CacheStats stats = cache_->stats();
+    EXPECT_EQ(stats.rows, kRows) << policy;
+    // A step's own rows come on top.
+    EXPECT_LE(stats.memory_bytes, (kRows + 1000) * (8 * kDimension + 64) +
+                                      (RowId{256} << 10))
+        << policy;
+  }
 }
 
 TEST_F(EmbeddingCacheTest, StalenessZeroPushesBeforeTheUpdateIsDone) {

@@ -97,13 +97,12 @@ void Entries::Grow() {
   }
 }
 
+// What vectors have reserved beyond their size has not been touched.
 std::int64_t Entries::memory_bytes() const {
   return static_cast<std::int64_t>(
       chunks_.size() * chunk_floats() * sizeof(float) +
-      states_.capacity() * sizeof(EntryState) +
-      steps_.capacity() * sizeof(EntryStep) +
-      buckets_.capacity() * sizeof(std::uint32_t) +
-      free_.capacity() * sizeof(Entry));
+      states_.size() * sizeof(EntryState) + steps_.size() * sizeof(EntryStep) +
+      buckets_.size() * sizeof(std::uint32_t) + free_.size() * sizeof(Entry));
 }
 
 }  // namespace het

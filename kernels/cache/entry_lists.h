@@ -52,6 +52,10 @@ class EntryLists {
     links_[from] = {from, from};
   }
 
+  std::int64_t memory_bytes() const {
+    return static_cast<std::int64_t>(links_.size() * sizeof(Links));
+  }
+
  private:
   struct Links {
     std::uint32_t previous = 0;

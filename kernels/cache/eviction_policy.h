@@ -36,6 +36,8 @@ class EvictionPolicy {
 
   // The entry goes, in the order or not: forgets it.
   virtual void Forget(Entry entry) = 0;
+
+  virtual std::int64_t memory_bytes() const = 0;
 };
 
 // Names: "lru", "lfu", "light_lfu". `capacity` sets how fast LFU forgets.

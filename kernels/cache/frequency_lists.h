@@ -108,6 +108,11 @@ class FrequencyLists {
     }
   }
 
+  std::int64_t memory_bytes() const {
+    return lists_.memory_bytes() +
+           static_cast<std::int64_t>(states_.size() * sizeof(State));
+  }
+
  private:
   struct State {
     std::uint16_t count : 6;

@@ -30,6 +30,7 @@ class Lfu final : public EvictionPolicy {
   }
   Entry Next() override { return lists_.TakeLowest(); }
   void Forget(Entry entry) override { lists_.Forget(entry); }
+  std::int64_t memory_bytes() const override { return lists_.memory_bytes(); }
 
  private:
   const std::int64_t capacity_;

@@ -24,6 +24,10 @@ class LightLfu final : public EvictionPolicy {
   void Use(Span<const Entry> entries) override;
   Entry Next() override;
   void Forget(Entry entry) override;
+  std::int64_t memory_bytes() const override {
+    return lists_.memory_bytes() +
+           static_cast<std::int64_t>(states_.size() * sizeof(State));
+  }
 
  private:
   // The count from which an entry is hot.

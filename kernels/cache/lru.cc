@@ -8,7 +8,8 @@ void Lru::Use(Span<const Entry> entries) {
   for (const Entry entry : entries) {
     if (last_use_.size() <= entry) last_use_.resize(entry + 1, kOutside);
     if (last_use_[entry] == kOutside) ++inside_;
-    last_use_[entry] = ++uses_;
+    if (++uses_ == kOutside) ++uses_;
+    last_use_[entry] = uses_;
     queue_.push_back({entry, uses_});
   }
   if (queue_.size() > 2 * inside_ + 1024) {
@@ -31,6 +32,11 @@ void Lru::Forget(Entry entry) {
   if (entry >= last_use_.size() || last_use_[entry] == kOutside) return;
   last_use_[entry] = kOutside;
   --inside_;
+}
+
+std::int64_t Lru::memory_bytes() const {
+  return static_cast<std::int64_t>(queue_.size() * sizeof(Turn) +
+                                   last_use_.size() * sizeof(std::uint32_t));
 }
 
 }  // namespace het

@@ -21,21 +21,22 @@ class Lru final : public EvictionPolicy {
   void Use(Span<const Entry> entries) override;
   Entry Next() override;
   void Forget(Entry entry) override;
+  std::int64_t memory_bytes() const override;
 
  private:
-  static constexpr std::uint64_t kOutside = 0;
+  static constexpr std::uint32_t kOutside = 0;
   struct Turn {
     Entry entry;
-    std::uint64_t number;
+    std::uint32_t number;  // of the use: its last digits, and never kOutside
   };
   bool IsLast(const Turn& use) const {
     return last_use_[use.entry] == use.number;
   }
 
-  std::uint64_t uses_ = kOutside;
+  std::uint32_t uses_ = kOutside;
   std::size_t inside_ = 0;
   std::deque<Turn> queue_;  // oldest first
-  std::vector<std::uint64_t, HugePages<std::uint64_t>> last_use_;
+  std::vector<std::uint32_t, HugePages<std::uint32_t>> last_use_;
 };
 
 }  // namespace het

@@ -52,12 +52,13 @@ def test_a_size_that_is_no_integer(value):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({}, "either rows or share"),
-        ({"rows": 3, "share": 0.1}, "either rows or share"),
+        ({}, "one of rows, share and memory_bytes"),
+        ({"rows": 3, "share": 0.1}, "one of rows, share and memory_bytes"),
         ({"rows": -1}, "rows is -1"),
         ({"rows": 5, "staleness": -1}, "staleness is -1"),
         ({"rows": 5, "max_pending_steps": 0}, "max_pending_steps is 0"),
         ({"share": 1.5}, "share is 1.5"),
+        ({"memory_bytes": 0}, "memory_bytes is 0"),
         ({"rows": 5, "policy": "fifo"}, "policy is 'fifo'"),
         ({"rows": 5, "wire": "float8"}, "wire is 'float8', expected one of float32, bfloat16, float16, int8"),
         ({"rows": 5, "wire": ("int8", "int8", "int8")}, "wire is"),
@@ -68,6 +69,11 @@ def test_a_size_that_is_no_integer(value):
 def test_a_cache_that_cannot_be(options, words):
     with pytest.raises(ValueError, match=words):
         het.CacheConfig(**options)
+
+
+def test_memory_for_less_than_a_row_is_refused():
+    with pytest.raises(ValueError, match="no room for one row of dimension 4, which takes 96 bytes"):
+        het.layers.Embedding(None, 4, cache=het.CacheConfig(memory_bytes=95))
 
 
 def test_a_share_needs_a_vocabulary():
