@@ -219,7 +219,18 @@ demo: build
 
 # --- benchmarks -------------------------------------------------------------
 
-bench: build
+# Programs that benchmarks run: benchmarks/native/NAME_main.cc, compiled as the product is.
+BENCH_BINARIES := $(patsubst %.cc,$(BUILD)/release/%,$(sort $(wildcard benchmarks/native/*_main.cc)))
+$(BENCH_BINARIES:%=%.o): | $(PROTO_OBJECTS)
+$(BENCH_BINARIES): %: %.o $(RPC_SOURCES:%.cc=$(BUILD)/release/%.o) $(PROTO_OBJECTS) $(BUILD)/release/libhet_core.a
+	@echo "  link  $(@F)"
+	@$(CXX) $(CXXFLAGS_release) $(filter %.o,$^) -o $@ $(BUILD)/release/libhet_core.a $$(pkg-config --libs grpc++ protobuf) -lpthread
+.PHONY: bench-files bench-binaries
+bench-files: $(BENCH_BINARIES)
+bench-binaries: setup
+	@+$(call one_at_a_time,bench-files)
+
+bench: build bench-binaries
 	@$(PYTHON) -m benchmarks.hit_path --quick
 
 # --- Python -----------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import platform
@@ -11,6 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 
 
+@functools.cache
 def _commit() -> str:
     result = subprocess.run(
         ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
@@ -18,6 +20,7 @@ def _commit() -> str:
     return result.stdout.strip() or "unknown"
 
 
+@functools.cache
 def _processor() -> str:
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
@@ -50,3 +53,8 @@ def figure(
         ),
         flush=True,
     )
+
+
+def unavailable(benchmark: str, contender: str, reason: str) -> None:
+    """Says that a contender is missing, and why: its figures are left out, the rest goes on."""
+    print(json.dumps({"benchmark": benchmark, "unavailable": contender, "reason": reason}), flush=True)

@@ -1,19 +1,29 @@
-"""Lookup and SGD update of rows that are all cached, against TensorFlow on a local variable.
+"""Lookup and SGD update of rows that are all cached, against others that do the same.
 
-    python -m benchmarks.hit_path [--quick]
+    python -m benchmarks.hit_path [--quick] [--peers tfra,fbgemm]
 
-One process, the shard inside. A step looks a batch of Zipf-distributed ids up and
-applies one gradient per occurrence; TensorFlow does the same by `tf.gather` and
-`scatter_sub`. The two take turns step by step, so that a slow moment of the
-machine hits both; medians are quoted.
+A step looks a batch of Zipf-distributed ids up and applies one gradient per
+occurrence. The contenders take turns on the same two threads; each of the peers
+is a process of its own that runs steps on command and times itself:
+
+- het_tf: one process, the shard inside, the ops as the layers call them;
+- tf: `tf.gather` and `scatter_sub` on a local variable, ids as positions;
+- tfra: TensorFlow Recommenders Addons' dynamic embedding, a hash table;
+- fbgemm: FBGEMM's table-batched embedding with its fused SGD, ids as positions;
+- limit: a plain C++ loop over arrays, with the inverse index given
+  (benchmarks/native/limit_main.cc).
+
+A peer that is not installed (`python -m benchmarks.peers install`) is said to be
+missing and left out.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
-import statistics
-import time
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -23,25 +33,30 @@ import tensorflow as tf
 import typer
 
 import het_tf as het
-from benchmarks.figures import figure
+from benchmarks.figures import figure, unavailable
+from benchmarks.peers import environments
+from benchmarks.peers.coprocess import Coprocess, program
+from benchmarks.turns import in_process, medians, take_turns
 from het_tf import ops
 
 VOCABULARY = 1_000_000
 SKEW = 1.05
 BATCHES = 8
+THREADS = 2
+WORKLOADS = ((16, 4096 * 26), (128, 4096 * 26), (16, 3328))
 
 
-def batches(size: int, seed: int = 0) -> list[tf.Tensor]:
-    """Ids of VOCABULARY rows, drawn by rank ** -SKEW, the ranks dealt out at random."""
+def zipf_batches(size: int, batches: int = BATCHES, seed: int = 0) -> np.ndarray:
+    """Ids of VOCABULARY rows, drawn by rank ** -SKEW, the ranks dealt out at random: int64 (batches, size)."""
     random = np.random.default_rng(seed)
     weights = np.arange(1, VOCABULARY + 1) ** -SKEW
     cumulative = np.cumsum(weights / weights.sum())
     ids = random.permutation(VOCABULARY)
-    return [tf.constant(ids[np.searchsorted(cumulative, random.random(size))], tf.int64) for _ in range(BATCHES)]
+    return np.stack([ids[np.searchsorted(cumulative, random.random(size))] for _ in range(batches)]).astype(np.int64)
 
 
-def het_step(dimension: int, gradients: tf.Tensor, staleness: int) -> Callable[[tf.Tensor], Any]:
-    cache = het.CacheConfig(rows=VOCABULARY, staleness=staleness)
+def het_step(dimension: int, ids: list[tf.Tensor], gradients: tf.Tensor) -> Callable[[int], Any]:
+    cache = het.CacheConfig(rows=VOCABULARY, staleness=100)
     optimizer = tf.keras.optimizers.SGD(0.01)
     layer = het.layers.Embedding(VOCABULARY, dimension, table=f"hit_{dimension}", cache=cache, optimizer=optimizer)
     handle = layer.table.handle
@@ -50,55 +65,93 @@ def het_step(dimension: int, gradients: tf.Tensor, staleness: int) -> Callable[[
         ops.update(handle, tf.constant([], tf.int64), tf.zeros([0, dimension]), tf.constant(0.01), 1.0)
 
     @tf.function(autograph=False)
-    def step(ids: tf.Tensor) -> tf.Tensor:
-        rows = ops.lookup(handle, ids, dimension, "training")
+    def step(batch: tf.Tensor) -> tf.Tensor:
+        rows = ops.lookup(handle, batch, dimension, "training")
         with tf.control_dependencies([rows]):
-            ops.update(handle, ids, gradients, tf.constant(0.01), 1.0)
+            ops.update(handle, batch, gradients, tf.constant(0.01), 1.0)
         return rows[0]
 
-    return step
+    return lambda number: step(ids[number % len(ids)]).numpy()
 
 
-def tensorflow_step(dimension: int, gradients: tf.Tensor) -> Callable[[tf.Tensor], Any]:
+def tensorflow_step(dimension: int, ids: list[tf.Tensor], gradients: tf.Tensor) -> Callable[[int], Any]:
     variable = tf.Variable(tf.random.uniform([VOCABULARY, dimension], -0.05, 0.05))
 
     @tf.function(autograph=False)
-    def step(ids: tf.Tensor) -> tf.Tensor:
-        rows = tf.gather(variable, ids)
+    def step(batch: tf.Tensor) -> tf.Tensor:
+        rows = tf.gather(variable, batch)
         with tf.control_dependencies([rows]):
-            variable.scatter_sub(tf.IndexedSlices(0.01 * gradients, ids))
+            variable.scatter_sub(tf.IndexedSlices(0.01 * gradients, batch))
         return rows[0]
 
-    return step
+    return lambda number: step(ids[number % len(ids)]).numpy()
+
+
+def start(stack: contextlib.ExitStack, peers: list[str], arguments: list[str]) -> dict[str, Coprocess]:
+    """The peers that start, ready; of the others it is said why they do not."""
+    commands: dict[str, Callable[[], tuple[list[str], dict[str, str]]]] = {
+        "limit": lambda: ([str(program("limit"))], dict(os.environ))
+    }
+    for name in peers:
+        peer = environments.PEERS[name]
+        module = f"benchmarks.peers.hit_path_{name}"
+        commands[name] = lambda peer=peer, module=module: (  # type: ignore[misc]
+            [str(environments.python(peer)), "-m", module],
+            environments.environment(peer),
+        )
+    ready = {}
+    for name, command in commands.items():
+        try:
+            program_and_options, environ = command()
+            process = Coprocess(name, [*program_and_options, *arguments], environ)
+            stack.enter_context(process)
+            process.wait_until_ready()
+        except environments.PeerUnavailable as error:
+            unavailable("hit_path", name, str(error))
+        else:
+            ready[name] = process
+    return ready
 
 
 def main(
-    quick: Annotated[bool, typer.Option(help="Fewer steps.")] = False,
+    quick: Annotated[bool, typer.Option(help="Fewer and shorter turns.")] = False,
+    peers: Annotated[str, typer.Option(help="Peers to compare with, separated by commas; may be empty.")] = "tfra,fbgemm",
     json: Annotated[bool, typer.Option(help="Accepted for all benchmarks alike: the output is JSON lines.")] = True,
 ) -> None:
-    steps = 20 if quick else 100
-    staleness = 100
-    for dimension, size in ((16, 4096 * 26), (128, 4096 * 26), (16, 3328)):
-        ids = batches(size)
+    names = [name for name in peers.split(",") if name]
+    if unknown := set(names) - set(environments.PEERS):
+        raise typer.BadParameter(f"unknown peers {sorted(unknown)}; there are {', '.join(environments.PEERS)}")
+    tf.config.threading.set_intra_op_parallelism_threads(THREADS)
+    tf.config.threading.set_inter_op_parallelism_threads(THREADS)
+    for dimension, size in WORKLOADS:
+        ids = zipf_batches(size)
+        tensors = [tf.constant(batch) for batch in ids]
         gradients = tf.fill([size, dimension], 1e-3)
-        contenders = {"het_tf": het_step(dimension, gradients, staleness), "tf": tensorflow_step(dimension, gradients)}
-        seconds: dict[str, list[float]] = {name: [] for name in contenders}
-        for number in range(steps + 5):
-            for name, step in contenders.items():
-                begin = time.perf_counter()
-                step(ids[number % BATCHES]).numpy()
-                if number >= 5:  # the first ones trace and warm up
-                    seconds[name].append(time.perf_counter() - begin)
-        rates = {name: size / statistics.median(times) / 1e6 for name, times in seconds.items()}
+        with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+            file = Path(folder) / "ids.bin"
+            ids.tofile(file)
+            numbers = (BATCHES, size, dimension, VOCABULARY, THREADS)
+            processes = start(stack, names, [str(file), *map(str, numbers)])
+            contenders = {
+                "het_tf": in_process(het_step(dimension, tensors, gradients)),
+                "tf": in_process(tensorflow_step(dimension, tensors, gradients)),
+                **{name: process.steps for name, process in processes.items()},
+            }
+            # The first steps trace and warm up.
+            for run in contenders.values():
+                run(3)
+            times = take_turns(contenders, rounds=5 if quick else 15, seconds=0.1 if quick else 0.5)
+        rates = {name: size / seconds / 1e6 for name, seconds in medians(times).items()}
+        ways = {name: f" ({process.ready['path']})" for name, process in processes.items()}
         for name, rate in rates.items():
             figure(
                 "hit_path",
-                f"{name}: lookup + SGD update, D={dimension}, {size} ids per step",
+                f"{name}{ways.get(name, '')}: lookup + SGD update, D={dimension}, {size} ids per step",
                 rate,
                 "M ids/s",
                 data=f"generated: Zipf({SKEW}) over {VOCABULARY} ids",
-                reference="tf.gather + scatter_sub on a local variable",
-                ratio=rate / rates["tf"],
+                reference="het_tf" if name != "het_tf" else "tf",
+                ratio=rate / rates["het_tf" if name != "het_tf" else "tf"],
             )
         het.shutdown()
 

@@ -1,0 +1,113 @@
+"""A contender in a process of its own that runs steps on command, so that contenders can take turns.
+
+The protocol, one line each: the process says `{"ready": true, ...}` once it has
+warmed up; to `steps N` it answers `{"seconds": S}`, the time that N steps took it.
+It ends when its standard input does. Whatever else it prints goes to its log.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from benchmarks.figures import ROOT
+from benchmarks.peers.environments import PeerUnavailable
+
+
+class Coprocess:
+    """One such process; a context manager that ends it.
+
+    Attributes:
+      ready: what it said when it was ready.
+    """
+
+    def __init__(
+        self, name: str, command: Sequence[str], environ: Mapping[str, str], *, ready_seconds: float = 180.0
+    ) -> None:
+        """Starts it without waiting: several can warm up at a time.
+
+        Args:
+          ready_seconds: how long it may take to get ready from now on, and for an answer later.
+        """
+        self.name = name
+        self.ready: dict[str, Any] = {}
+        self._seconds = ready_seconds
+        self._log = tempfile.TemporaryFile()
+        self._rest = b""
+        try:
+            self._process = subprocess.Popen(
+                command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, env=dict(environ)
+            )
+        except OSError as error:
+            raise PeerUnavailable(f"{name}: cannot start {command[0]}: {error}") from error
+
+    def wait_until_ready(self) -> None:
+        """Raises: PeerUnavailable, with the end of its log."""
+        self.ready = self._answer("ready")
+
+    def steps(self, count: int) -> float:
+        """Runs `count` steps; seconds per step, as the process measured them."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"steps {count}\n".encode())
+        self._process.stdin.flush()
+        return float(self._answer("seconds")["seconds"]) / count
+
+    def _answer(self, key: str) -> dict[str, Any]:
+        """The next line that is a JSON object with `key`; libraries may print others."""
+        assert self._process.stdout is not None
+        until = time.monotonic() + self._seconds
+        while True:
+            line, newline, rest = self._rest.partition(b"\n")
+            if newline:
+                self._rest = rest
+                if line.startswith(b"{"):
+                    answer = json.loads(line)
+                    if key in answer:
+                        return answer
+                continue
+            ready, _, _ = select.select([self._process.stdout], [], [], max(0.0, until - time.monotonic()))
+            if not ready:
+                raise PeerUnavailable(f"{self.name}: no answer within {self._seconds:.0f} s\n{self._end_of_log()}")
+            more = os.read(self._process.stdout.fileno(), 1 << 16)
+            if not more:
+                code = self._process.wait()
+                raise PeerUnavailable(f"{self.name}: ended with {code}\n{self._end_of_log()}")
+            self._rest += more
+
+    def _end_of_log(self) -> str:
+        self._log.seek(0)
+        lines = self._log.read().decode(errors="replace").splitlines()
+        return "\n".join(lines[-10:])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._process.stdin is not None and self._process.stdout is not None
+        try:
+            self._process.stdin.close()
+            self._process.wait(10)
+        except (subprocess.TimeoutExpired, OSError):
+            self._process.kill()
+            self._process.wait()
+        self._process.stdout.close()
+        self._log.close()
+
+
+def program(name: str) -> Path:
+    """The C++ program benchmarks/native/NAME_main.cc, which `make bench-binaries` builds.
+
+    Raises:
+      PeerUnavailable: it has not been built.
+    """
+    path = ROOT / "build" / "release" / "benchmarks" / "native" / f"{name}_main"
+    if not os.access(path, os.X_OK):
+        raise PeerUnavailable(f"{path} is missing: run `make bench-binaries`")
+    return path
