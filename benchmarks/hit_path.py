@@ -37,22 +37,12 @@ from benchmarks.figures import figure, unavailable
 from benchmarks.peers import environments
 from benchmarks.peers.coprocess import Coprocess, program
 from benchmarks.turns import in_process, medians, take_turns
+from benchmarks.zipf import SKEW, VOCABULARY, ZipfIds
 from het_tf import ops
 
-VOCABULARY = 1_000_000
-SKEW = 1.05
 BATCHES = 8
 THREADS = 2
 WORKLOADS = ((16, 4096 * 26), (128, 4096 * 26), (16, 3328))
-
-
-def zipf_batches(size: int, batches: int = BATCHES, seed: int = 0) -> np.ndarray:
-    """Ids of VOCABULARY rows, drawn by rank ** -SKEW, the ranks dealt out at random: int64 (batches, size)."""
-    random = np.random.default_rng(seed)
-    weights = np.arange(1, VOCABULARY + 1) ** -SKEW
-    cumulative = np.cumsum(weights / weights.sum())
-    ids = random.permutation(VOCABULARY)
-    return np.stack([ids[np.searchsorted(cumulative, random.random(size))] for _ in range(batches)]).astype(np.int64)
 
 
 def het_step(dimension: int, ids: list[tf.Tensor], gradients: tf.Tensor) -> Callable[[int], Any]:
@@ -123,8 +113,9 @@ def main(
         raise typer.BadParameter(f"unknown peers {sorted(unknown)}; there are {', '.join(environments.PEERS)}")
     tf.config.threading.set_intra_op_parallelism_threads(THREADS)
     tf.config.threading.set_inter_op_parallelism_threads(THREADS)
+    zipf = ZipfIds()
     for dimension, size in WORKLOADS:
-        ids = zipf_batches(size)
+        ids = np.stack([zipf.batch(number, size) for number in range(BATCHES)])
         tensors = [tf.constant(batch) for batch in ids]
         gradients = tf.fill([size, dimension], 1e-3)
         with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:

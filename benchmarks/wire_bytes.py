@@ -1,0 +1,112 @@
+"""Bytes between workers and shards per step, against training without a cache.
+
+    python -m benchmarks.wire_bytes [--quick]
+
+Real caches, shards and codec in one process (benchmarks/native/wire_bytes_main.cc),
+staleness 100, a cache of a tenth of the ids that the run touches. The reference,
+computed, has no cache and no smaller numbers: every distinct id of a step is
+fetched (8 bytes there, a float32 row back) and its gradient pushed (8 bytes and a
+float32 row). Payload is ids, rows and gradients; the wire has clocks and framing
+as well. The first steps, which fill the caches, do not count.
+"""
+
+from __future__ import annotations
+
+import json as json_
+import os
+import subprocess
+from collections.abc import Callable, Iterable
+from typing import Annotated, NamedTuple
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import numpy as np
+import typer
+
+from benchmarks.figures import figure
+from benchmarks.peers.coprocess import program
+from benchmarks.zipf import SKEW, VOCABULARY, ZipfIds
+from models.data.synthetic_criteo import Generator
+
+STALENESS = 100
+SHARE = 0.1
+SHARDS = 2
+
+
+class Workload(NamedTuple):
+    name: str
+    workers: int
+    size: int  # ids per worker and step
+    dimensions: tuple[int, ...]
+    batch: Callable[[int], np.ndarray]  # of a number, a pure function: int64 (size,)
+
+
+def criteo(batch: int, dimensions: tuple[int, ...] = (16, 128)) -> Workload:
+    rows = Generator.of(0)
+    return Workload(
+        f"generated: Criteo's cardinalities and skew, batch {batch}",
+        8,
+        26 * batch,
+        dimensions,
+        lambda number: rows.batch(number, batch).ids.reshape(-1),
+    )
+
+
+def zipf(size: int) -> Workload:
+    ids = ZipfIds(seed=0)
+    return Workload(
+        f"generated: Zipf({SKEW}) over {VOCABULARY} ids, {size} ids per step",
+        2,
+        size,
+        (128,),
+        lambda number: ids.batch(number, size),
+    )
+
+
+def measure(workload: Workload, steps: int, warm: int) -> None:
+    numbers = (workload.workers, steps, warm, workload.size, SHARE, STALENESS, SHARDS, *workload.dimensions)
+    command = [str(program("wire_bytes")), *map(str, numbers)]
+    batches: Iterable[np.ndarray] = map(workload.batch, range(steps * workload.workers))
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None and process.stdout is not None
+        for ids in batches:
+            process.stdin.write(np.ascontiguousarray(ids, np.int64).data)
+        process.stdin.close()
+        lines = process.stdout.read().splitlines()
+    if process.returncode != 0:
+        raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
+    for line in lines:
+        found = json_.loads(line)
+        data = (
+            f"{workload.name}; {workload.workers} workers, {SHARDS} shards, s={STALENESS}, cache of "
+            f"{found['capacity']} rows, {SHARE:.0%} of the ids touched, hit rate {found['hit_rate']:.3f}, steps "
+            f"{warm} to {steps}"
+        )
+        for wire in ("float32", "16 bits", "8 bits"):
+            for kind in ("payload", "wire"):
+                figure(
+                    "wire_bytes",
+                    f"{kind}, {wire}, D={found['dimension']}",
+                    found[wire][kind] / 1e3,
+                    "kB per worker and step",
+                    data=data,
+                    reference=f"no cache, float32, 8-byte ids: {found['without_cache'] / 1e3:.1f} kB",
+                    ratio=found[wire][kind] / found["without_cache"],
+                )
+
+
+def main(
+    quick: Annotated[bool, typer.Option(help="Small batches and fewer steps.")] = False,
+    json: Annotated[bool, typer.Option(help="Accepted for all benchmarks alike: the output is JSON lines.")] = True,
+) -> None:
+    if quick:
+        measure(criteo(128), 400, 200)
+        measure(zipf(3328), 400, 200)
+        return
+    measure(criteo(128), 1500, 500)
+    measure(criteo(4096), 300, 150)
+    measure(zipf(4096 * 26), 300, 150)
+
+
+if __name__ == "__main__":
+    typer.run(main)
