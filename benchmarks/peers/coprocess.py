@@ -29,18 +29,27 @@ class Coprocess:
     """
 
     def __init__(
-        self, name: str, command: Sequence[str], environ: Mapping[str, str], *, ready_seconds: float = 180.0
+        self,
+        name: str,
+        command: Sequence[str],
+        environ: Mapping[str, str],
+        *,
+        ready_seconds: float = 180.0,
+        ends_by_signal: bool = False,
     ) -> None:
         """Starts it without waiting: several can warm up at a time.
 
         Args:
           ready_seconds: how long it may take to get ready from now on, and for an answer later.
+          ends_by_signal: it is a server that does not read its input: SIGTERM ends it.
         """
         self.name = name
         self.ready: dict[str, Any] = {}
         self._seconds = ready_seconds
+        self._ends_by_signal = ends_by_signal
         self._log = tempfile.TemporaryFile()
         self._rest = b""
+        self._count = 1
         try:
             self._process = subprocess.Popen(
                 command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, env=dict(environ)
@@ -54,10 +63,19 @@ class Coprocess:
 
     def steps(self, count: int) -> float:
         """Runs `count` steps; seconds per step, as the process measured them."""
+        self.begin(count)
+        return self.finish()
+
+    def begin(self, count: int) -> None:
+        """Begins `count` steps; `finish` must follow."""
         assert self._process.stdin is not None
+        self._count = count
         self._process.stdin.write(f"steps {count}\n".encode())
         self._process.stdin.flush()
-        return float(self._answer("seconds")["seconds"]) / count
+
+    def finish(self) -> float:
+        """Waits for the steps begun; seconds per step."""
+        return float(self._answer("seconds")["seconds"]) / self._count
 
     def _answer(self, key: str) -> dict[str, Any]:
         """The next line that is a JSON object with `key`; libraries may print others."""
@@ -93,6 +111,8 @@ class Coprocess:
         assert self._process.stdin is not None and self._process.stdout is not None
         try:
             self._process.stdin.close()
+            if self._ends_by_signal:
+                self._process.terminate()
             self._process.wait(10)
         except (subprocess.TimeoutExpired, OSError):
             self._process.kill()

@@ -1,0 +1,149 @@
+"""Emulated hosts on this machine: network namespaces behind one switch, each with a link of a given rate.
+
+Every host has a full-duplex link: its packets pass a token bucket on their way to
+the switch, and those to it one on their way from there. The switch is a bridge in
+a namespace of its own, so nothing is added to this machine's network and no packet
+can leave it. It needs root, `ip` and `tc`; without them there is the loopback
+interface, which `emulated` says.
+
+Everything is removed when the context ends, by an exception or SIGTERM too; what a
+killed process left behind goes when the next network is made.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator, Sequence
+from types import FrameType
+
+_PREFIX = "hetbench"
+_NAME = re.compile(rf"^{_PREFIX}-(\d+)-(?:h\d+|switch)$")
+
+
+class NetworkError(RuntimeError):
+    """The hosts could not be made."""
+
+
+class Network:
+    """Hosts 0, 1, ... and how to run programs on them; the loopback interface for all without namespaces."""
+
+    def __init__(self, name: str, namespaces: Sequence[str] = ()) -> None:
+        self.name = name
+        self._namespaces = tuple(namespaces)
+
+    @property
+    def emulated(self) -> bool:
+        return bool(self._namespaces)
+
+    def address(self, host: int) -> str:
+        return f"10.77.0.{host + 1}" if self.emulated else "127.0.0.1"
+
+    def command(self, host: int, command: Sequence[str]) -> list[str]:
+        """What runs `command` on the host, in the same process."""
+        return ["ip", "netns", "exec", self._namespaces[host], *command] if self.emulated else list(command)
+
+
+def loopback() -> Network:
+    return Network("loopback")
+
+
+def why_not() -> str | None:
+    """Why there can be no emulated hosts here; None if there can."""
+    for tool in ("ip", "tc"):
+        if shutil.which(tool) is None:
+            return f"there is no program {tool!r} (Debian's package iproute2)"
+    if os.geteuid() != 0:
+        return "network namespaces need root"
+    return None
+
+
+def _run(*command: str) -> None:
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode != 0:
+        raise NetworkError(f"`{' '.join(command)}` failed: {result.stderr.strip()}")
+
+
+def _existing() -> list[tuple[str, int]]:
+    """Namespaces of ours, with the processes that made them."""
+    listed = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=False).stdout
+    names = [line.split()[0] for line in listed.splitlines() if line.split()]
+    return [(name, int(match[1])) for name in names if (match := _NAME.match(name))]
+
+
+def _remove(owner: int) -> None:
+    for name, pid in _existing():
+        if pid == owner:
+            subprocess.run(["ip", "netns", "delete", name], check=False)
+
+
+def _remove_abandoned() -> None:
+    for _, pid in _existing():
+        if not os.path.exists(f"/proc/{pid}"):
+            _remove(pid)
+
+
+def _shape(namespace: str, device: str, bits: int) -> None:
+    """A token bucket: room for 2 ms of bytes and a large segment, a buffer of 4 ms."""
+    burst = max(bits // 8 // 500, 128 << 10)
+    limit = max(bits // 8 // 250, 256 << 10)
+    rate = ["rate", f"{bits}bit", "burst", str(burst), "limit", str(limit)]
+    _run("ip", "netns", "exec", namespace, "tc", "qdisc", "replace", "dev", device, "root", "tbf", *rate)
+
+
+def _make(hosts: int, bits: int) -> list[str]:
+    switch = f"{_PREFIX}-{os.getpid()}-switch"
+    _run("ip", "netns", "add", switch)
+    _run("ip", "-n", switch, "link", "add", "bridge0", "type", "bridge", "stp_state", "0")
+    _run("ip", "-n", switch, "link", "set", "bridge0", "up")
+    namespaces = [f"{_PREFIX}-{os.getpid()}-h{host}" for host in range(hosts)]
+    for host, name in enumerate(namespaces):
+        port = f"port{host}"
+        _run("ip", "netns", "add", name)
+        _run("ip", "-n", name, "link", "add", "eth0", "type", "veth", "peer", "name", port, "netns", switch)
+        _run("ip", "-n", switch, "link", "set", port, "master", "bridge0", "up")
+        _run("ip", "-n", name, "address", "add", f"10.77.0.{host + 1}/24", "dev", "eth0")
+        for device in ("lo", "eth0"):
+            _run("ip", "-n", name, "link", "set", device, "up")
+        _shape(name, "eth0", bits)
+        _shape(switch, port, bits)
+    return namespaces
+
+
+@contextlib.contextmanager
+def _sigterm_raises() -> Iterator[None]:
+    """SIGTERM unwinds the stack as an interrupt does, so that contexts clean up."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, _: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextlib.contextmanager
+def emulated(hosts: int, gigabits: float) -> Iterator[Network]:
+    """`hosts` hosts with links of `gigabits` per second each way.
+
+    Raises:
+      NetworkError: they cannot be made here; `why_not` says so beforehand.
+    """
+    if (reason := why_not()) is not None:
+        raise NetworkError(reason)
+    with _sigterm_raises():
+        _remove_abandoned()
+        try:
+            yield Network(f"emulated hosts, {gigabits:g} Gbit/s", _make(hosts, round(gigabits * 1e9)))
+        finally:
+            _remove(os.getpid())
