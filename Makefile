@@ -8,7 +8,8 @@
 #   make asan | tsan   the TensorFlow-free core's tests under a sanitizer
 #   make thread-safety clang's lock analysis
 #   make mutations     breaks each consistency rule: its tests must fail
-#   make bench         the benchmarks, in their quick form: JSON lines
+#   make bench         the benchmarks, in their quick form: JSON lines and a table
+#   make bench-peers   installs the systems that the benchmarks compare with
 #   make lint          ruff, mypy
 #   make wheel         a wheel in dist/
 #   make clean         removes what was built in this checkout
@@ -202,11 +203,11 @@ thread-safety: setup
 mutations: setup
 	@$(PYTHON) tools/check/mutations.py --jobs $(JOBS)
 
-pytest: build
+pytest: build bench-binaries
 	@$(PYTHON) -m pytest tests $(PYTEST_ARGS)
 
 # The closing line is pytest's.
-test: build
+test: build bench-binaries
 	@$(MAKE) --no-print-directory unit
 	@$(MAKE) --no-print-directory pytest
 
@@ -230,8 +231,13 @@ bench-files: $(BENCH_BINARIES)
 bench-binaries: setup
 	@+$(call one_at_a_time,bench-files)
 
+# What benchmarks compare with, in virtual environments of its own (some hundreds of megabytes).
+.PHONY: bench-peers
+bench-peers: setup
+	@$(PYTHON) -m benchmarks.peers install
+
 bench: build bench-binaries
-	@$(PYTHON) -m benchmarks.hit_path --quick
+	@$(PYTHON) -m benchmarks.report
 
 # --- Python -----------------------------------------------------------------
 

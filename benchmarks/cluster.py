@@ -59,7 +59,9 @@ def start_het(stack: contextlib.ExitStack, where: network.Network, ids: Path, wa
         place = ["--shard-index", str(shard), "--shard-count", str(SHARDS)]
         command = [str(server_binary()), "--die-with-parent", "--listen", address, *place]
         # A worker waits until its shards are up.
-        stack.enter_context(Coprocess(f"shard {shard}", where.command(WORKERS + shard, command), os.environ, ends_by_signal=True))
+        stack.enter_context(
+            Coprocess(f"shard {shard}", where.command(WORKERS + shard, command), os.environ, ends_by_signal=True)
+        )
     environ = {**os.environ, "HET_TF_SHARDS": ",".join(addresses)}
     numbers = (SIZE, DIMENSION, VOCABULARY, SHARE, STALENESS, warm)
     workers = []
@@ -111,11 +113,12 @@ def measure(where: network.Network, ids: Path, quick: bool) -> None:
             contenders["tf"] = coordinator.steps
             way = f" ({coordinator.ready['path']})"
         times = medians(take_turns(contenders, rounds=5, seconds=2 if quick else 8))
+    job = f"{WORKERS} workers, {SHARDS} shards, {where.name}"
     for name, seconds in times.items():
         other = "tf" if name == "het_tf" else "het_tf"
         figure(
             "cluster",
-            f"{name}{way if name == 'tf' else ''}: lookup + SGD update, {WORKERS} workers, {SHARDS} shards, {where.name}",
+            f"{name}{way if name == 'tf' else ''}: lookup + SGD update, {job}",
             WORKERS * SIZE / seconds / 1e6,
             "M ids/s",
             data=f"generated: Zipf({SKEW}) over {VOCABULARY} ids, {SIZE} per worker and step, D={DIMENSION}, "

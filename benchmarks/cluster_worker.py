@@ -1,6 +1,6 @@
 """A het_tf worker of cluster.py: looks ids up and steps their rows, on command.
 
-    HET_TF_SHARDS=... python -m benchmarks.cluster_worker IDS RANK SIZE DIMENSION VOCABULARY SHARE STALENESS WARM
+HET_TF_SHARDS=... python -m benchmarks.cluster_worker IDS RANK SIZE DIMENSION VOCABULARY SHARE STALENESS WARM
 """
 
 from __future__ import annotations

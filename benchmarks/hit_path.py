@@ -105,7 +105,9 @@ def start(stack: contextlib.ExitStack, peers: list[str], arguments: list[str]) -
 
 def main(
     quick: Annotated[bool, typer.Option(help="Fewer and shorter turns.")] = False,
-    peers: Annotated[str, typer.Option(help="Peers to compare with, separated by commas; may be empty.")] = "tfra,fbgemm",
+    peers: Annotated[
+        str, typer.Option(help="Peers to compare with, separated by commas; may be empty.")
+    ] = "tfra,fbgemm",
     json: Annotated[bool, typer.Option(help="Accepted for all benchmarks alike: the output is JSON lines.")] = True,
 ) -> None:
     names = [name for name in peers.split(",") if name]

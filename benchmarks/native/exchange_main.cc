@@ -1,13 +1,13 @@
-// exchange: rows pulled and gradients pushed through the store that a cache talks
-// to, against gRPC moving as many bytes with nobody looking at them.
+// exchange: rows pulled and gradients pushed through the store that a cache
+// talks to, against gRPC moving as many bytes with nobody looking at them.
 //
 //   exchange echo                    serves; says where, ends with its input
 //   exchange client SHARD ECHO DIMENSION BYTES DEPTH ROUNDS SECONDS
 //
-// The client makes exchanges of BYTES of float32 values, DEPTH of them under way
-// at a time, each contender for about SECONDS in its turn, and prints one JSON
-// object per kind: bytes on the wire of one exchange, and the seconds of one,
-// round by round. The echo is asked for as many bytes each way, as raw
+// The client makes exchanges of BYTES of float32 values, DEPTH of them under
+// way at a time, each contender for about SECONDS in its turn, and prints one
+// JSON object per kind: bytes on the wire of one exchange, and the seconds of
+// one, round by round. The echo is asked for as many bytes each way, as raw
 // ByteBuffers through the same callback interface and with the same settings.
 
 #include <grpcpp/channel.h>
@@ -207,13 +207,12 @@ class Client {
       call->context.set_deadline(std::chrono::system_clock::now() +
                                  std::chrono::seconds(30));
       call->request = request;
-      echo_->UnaryCall(&call->context, kMethod, grpc::StubOptions(),
-                       &call->request, &call->reply,
-                       [call, done = std::move(done)](grpc::Status status) {
-                         done(status.ok() ? OkStatus()
-                                          : Internal("the echo: ",
-                                                     status.error_message()));
-                       });
+      echo_->UnaryCall(
+          &call->context, kMethod, grpc::StubOptions(), &call->request,
+          &call->reply, [call, done = std::move(done)](grpc::Status status) {
+            done(status.ok() ? OkStatus()
+                             : Internal("the echo: ", status.error_message()));
+          });
     };
   }
 
@@ -270,8 +269,8 @@ class Client {
 };
 
 Status RunClient(char** argv) {
-  const std::size_t dimension = std::stoul(argv[2]), bytes = std::stoul(argv[3]),
-                    depth = std::stoul(argv[4]);
+  const std::size_t dimension = std::stoul(argv[2]),
+                    bytes = std::stoul(argv[3]), depth = std::stoul(argv[4]);
   const int rounds = std::stoi(argv[5]);
   const double seconds = std::stod(argv[6]);
   StoreOptions options;

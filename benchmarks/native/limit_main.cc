@@ -1,15 +1,16 @@
 // limit: the work of a lookup and an SGD update and nothing else, as a bound on
 // what a cache can reach: a gather into an output of ids x dimension, and a
-// segment sum of the gradients with the update, by as many threads as asked for.
+// segment sum of the gradients with the update, by as many threads as asked
+// for.
 //
 //   limit IDS BATCHES SIZE DIMENSION VOCABULARY THREADS
 //
-// IDS is a file of BATCHES x SIZE int64. No id is hashed or looked for: they are
-// positions. The inverse index is given too, so sorting it into occurrences by
-// row happens before the clock starts. The segment sum is written in two orders,
-// row by row (its occurrences are read from all over the gradients) and
-// occurrence by occurrence (into a sum per row); the faster one counts. Speaks the
-// protocol of peers/coprocess.py.
+// IDS is a file of BATCHES x SIZE int64. No id is hashed or looked for: they
+// are positions. The inverse index is given too, so sorting it into occurrences
+// by row happens before the clock starts. The segment sum is written in two
+// orders, row by row (its occurrences are read from all over the gradients) and
+// occurrence by occurrence (into a sum per row); the faster one counts. Speaks
+// the protocol of peers/coprocess.py.
 
 #include <algorithm>
 #include <atomic>
@@ -121,8 +122,8 @@ class Work {
 
   void UpdateByRow(const Batch& batch, std::size_t t) {
     float* const sum = &sums_[t * dimension_];
-    const std::size_t end = t + 1 == threads_ ? batch.unique.size()
-                                              : RowsBefore(batch, t + 1);
+    const std::size_t end =
+        t + 1 == threads_ ? batch.unique.size() : RowsBefore(batch, t + 1);
     for (std::size_t u = RowsBefore(batch, t); u < end; ++u) {
       std::fill_n(sum, dimension_, 0.0f);
       for (std::size_t k = batch.begin[u]; k < batch.begin[u + 1]; ++k) {
@@ -152,7 +153,8 @@ class Work {
     for (std::size_t d = 0; d < dimension_; ++d) to[d] += from[d];
   }
   void Apply(const float* __restrict sum, float* __restrict row) const {
-    for (std::size_t d = 0; d < dimension_; ++d) row[d] -= kLearningRate * sum[d];
+    for (std::size_t d = 0; d < dimension_; ++d)
+      row[d] -= kLearningRate * sum[d];
   }
 
   const std::size_t size_, dimension_, threads_;
@@ -183,7 +185,8 @@ int main(int argc, char** argv) {
     file.read(reinterpret_cast<char*>(ids.data()),
               static_cast<std::streamsize>(size * sizeof(std::int64_t)));
     if (!file) {
-      std::cerr << argv[1] << " ends in batch " << b << " of " << batches << "\n";
+      std::cerr << argv[1] << " ends in batch " << b << " of " << batches
+                << "\n";
       return 1;
     }
     all.push_back(MakeBatch(std::move(ids), vocabulary));
@@ -208,8 +211,8 @@ int main(int argc, char** argv) {
       std::cerr << "limit: got '" << line << "', expected 'steps N'\n";
       return 1;
     }
-    std::cout << R"({"seconds": )" << run(steps, by_row)
-              << R"(, "first": )" << work.first() << "}" << std::endl;
+    std::cout << R"({"seconds": )" << run(steps, by_row) << R"(, "first": )"
+              << work.first() << "}" << std::endl;
   }
   return 0;
 }

@@ -3,15 +3,16 @@
 //   wire_bytes WORKERS STEPS WARM SIZE SHARE STALENESS SHARDS DIMENSION...
 //
 // Reads WORKERS x SIZE int64 ids per step, for STEPS steps, from its input. The
-// workers step together, each with a cache of SHARE of the distinct ids of all of
-// them; after WARM steps the bytes count. Everything is real but the network:
+// workers step together, each with a cache of SHARE of the distinct ids of all
+// of them; after WARM steps the bytes count. Everything is real but the
+// network:
 //
 //   EmbeddingCache -> CombiningStore -> ShardedStore -> RetryingStore
 //       -> encode, decode -> Shard -> encode, decode
 //
 // Which rows are exchanged does not depend on how they are written, so every
-// message is also encoded in the smaller formats, for their bytes. Prints one JSON
-// object per dimension, bytes per worker and step.
+// message is also encoded in the smaller formats, for their bytes. Prints one
+// JSON object per dimension, bytes per worker and step.
 
 #include <algorithm>
 #include <cstdint>
@@ -60,20 +61,19 @@ class CodecStore final : public EmbeddingStore {
       const Status status = DecodeRequest(message, &decoded, &unused);
       if (!status.ok()) return done(status, {});
     }
-    shard_->Exchange(
-        decoded.request, [&](Status status, ExchangeReply answer) {
-          if (!status.ok()) return done(std::move(status), {});
-          ExchangeReply reply;
-          for (const int f : {2, 1, 0}) {
-            const std::vector<AskedRows> asked =
-                AskedRowsOf(WithFormat(request, kFormats[f]));
-            const grpc::ByteBuffer message =
-                EncodeReply(answer, asked, &counted_->received[f]);
-            TrafficBytes unused;
-            if (f == 0) status = DecodeReply(message, asked, &reply, &unused);
-          }
-          done(std::move(status), std::move(reply));
-        });
+    shard_->Exchange(decoded.request, [&](Status status, ExchangeReply answer) {
+      if (!status.ok()) return done(std::move(status), {});
+      ExchangeReply reply;
+      for (const int f : {2, 1, 0}) {
+        const std::vector<AskedRows> asked =
+            AskedRowsOf(WithFormat(request, kFormats[f]));
+        const grpc::ByteBuffer message =
+            EncodeReply(answer, asked, &counted_->received[f]);
+        TrafficBytes unused;
+        if (f == 0) status = DecodeReply(message, asked, &reply, &unused);
+      }
+      done(std::move(status), std::move(reply));
+    });
   }
   Status CreateTable(const TableSpec& spec) override {
     return shard_->CreateTable(spec);
@@ -127,8 +127,8 @@ Status Measure(const Options& options, const std::vector<RowId>& ids,
   spec.name = "wire_bytes";
   spec.dimension = dimension;
   CacheOptions cache_options;
-  cache_options.capacity = static_cast<std::int64_t>(
-      options.share * static_cast<double>(distinct));
+  cache_options.capacity =
+      static_cast<std::int64_t>(options.share * static_cast<double>(distinct));
   cache_options.staleness = options.staleness;
   Counted counted;
   std::vector<std::shared_ptr<EmbeddingCache>> caches;

@@ -1,7 +1,7 @@
 """Installs the peers of the benchmarks, and says which there are.
 
-    python -m benchmarks.peers install [NAME...]
-    python -m benchmarks.peers list
+python -m benchmarks.peers install [NAME...]
+python -m benchmarks.peers list
 """
 
 from __future__ import annotations

@@ -41,7 +41,8 @@ def coordinator(cluster: dict[str, list[str]], file: str, *numbers: str) -> None
         tf.train.ClusterSpec(cluster), task_type="chief", task_id=0, rpc_layer="grpc"
     )
     strategy = tf.distribute.ParameterServerStrategy(
-        resolver, variable_partitioner=tf.distribute.experimental.partitioners.FixedShardsPartitioner(len(cluster["ps"]))
+        resolver,
+        variable_partitioner=tf.distribute.experimental.partitioners.FixedShardsPartitioner(len(cluster["ps"])),
     )
     with strategy.scope():
         table = tf.Variable(lambda: tf.random.uniform([vocabulary, dimension], -0.05, 0.05))
@@ -99,4 +100,4 @@ def coordinator(cluster: dict[str, list[str]], file: str, *numbers: str) -> None
 
 if __name__ == "__main__":
     verb, cluster_json, *rest = sys.argv[1:]
-    {"server": server, "coordinator": coordinator}[verb](json.loads(cluster_json), *rest)
+    (server if verb == "server" else coordinator)(json.loads(cluster_json), *rest)

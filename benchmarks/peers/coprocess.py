@@ -47,7 +47,7 @@ class Coprocess:
         self.ready: dict[str, Any] = {}
         self._seconds = ready_seconds
         self._ends_by_signal = ends_by_signal
-        self._log = tempfile.TemporaryFile()
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 (closed by __exit__)
         self._rest = b""
         self._count = 1
         try:

@@ -1,6 +1,6 @@
 """FBGEMM's table-batched embedding on the CPU, with the SGD step fused into the backward pass.
 
-    python -m benchmarks.peers.hit_path_fbgemm IDS BATCHES SIZE DIMENSION VOCABULARY THREADS
+python -m benchmarks.peers.hit_path_fbgemm IDS BATCHES SIZE DIMENSION VOCABULARY THREADS
 """
 
 import sys

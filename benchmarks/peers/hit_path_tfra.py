@@ -1,6 +1,6 @@
 """TensorFlow Recommenders Addons' dynamic embedding: a hash table of rows, looked up and stepped by SGD.
 
-    python -m benchmarks.peers.hit_path_tfra IDS BATCHES SIZE DIMENSION VOCABULARY THREADS
+python -m benchmarks.peers.hit_path_tfra IDS BATCHES SIZE DIMENSION VOCABULARY THREADS
 """
 
 import sys

@@ -12,7 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 
-_FOLDERS = ("het_tf", "kernels", "models", "protos", "tests", "tools", "docs", ".ci")
+_FOLDERS = ("het_tf", "kernels", "models", "benchmarks", "protos", "tests", "tools", "docs", ".ci")
 _BUILT = ("__pycache__", "_native", "_proto")
 _INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^">]+)[">]', re.MULTILINE)
 

@@ -1,0 +1,102 @@
+"""Emulated hosts: they reach each other at their rate's shape, and nothing is left of them."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from benchmarks import network
+
+_LISTEN = """
+import socket
+server = socket.create_server(("0.0.0.0", 5000))
+print("listening", flush=True)
+connection, peer = server.accept()
+print(peer[0], flush=True)
+"""
+_CONNECT = "import socket, sys; socket.create_connection((sys.argv[1], 5000), timeout=10)"
+_HOLD = """
+from benchmarks import network
+with network.emulated(2, 1):
+    print("up", flush=True)
+    import signal
+    signal.pause()
+"""
+
+
+def _possible() -> bool:
+    if network.why_not() is not None:
+        return False
+    name = f"hetbench-{2**31}-switch"  # of no process
+    made = subprocess.run(["ip", "netns", "add", name], capture_output=True, check=False).returncode == 0
+    if made:
+        network._remove(2**31)
+    return made
+
+
+needs_namespaces = pytest.mark.skipif(not _possible(), reason="needs root and network namespaces")
+
+
+def test_the_loopback_runs_commands_as_they_are():
+    where = network.loopback()
+    assert not where.emulated
+    assert where.address(3) == "127.0.0.1"
+    assert where.command(3, ["true"]) == ["true"]
+
+
+def test_without_root_it_says_so(monkeypatch):
+    monkeypatch.setattr(network.shutil, "which", lambda tool: f"/sbin/{tool}")
+    monkeypatch.setattr(network.os, "geteuid", lambda: 1000)
+    with pytest.raises(network.NetworkError, match="root"), network.emulated(2, 1):
+        pass
+    monkeypatch.setattr(network.shutil, "which", lambda tool: None)
+    with pytest.raises(network.NetworkError, match="iproute2"), network.emulated(2, 1):
+        pass
+
+
+@needs_namespaces
+def test_hosts_reach_each_other_under_their_addresses_and_go_with_the_context():
+    with network.emulated(2, 1) as where:
+        assert where.emulated
+        listener = where.command(1, [sys.executable, "-c", _LISTEN])
+        with subprocess.Popen(listener, stdout=subprocess.PIPE, text=True) as server:
+            assert server.stdout is not None
+            assert server.stdout.readline() == "listening\n"
+            subprocess.run(where.command(0, [sys.executable, "-c", _CONNECT, where.address(1)]), check=True)
+            assert server.stdout.readline() == f"{where.address(0)}\n"
+        shapes = subprocess.run(
+            where.command(0, ["tc", "qdisc", "show", "dev", "eth0"]), capture_output=True, text=True, check=True
+        ).stdout
+        assert "tbf" in shapes and "rate 1Gbit" in shapes
+        mine = [name for name, _ in network._existing()]
+        assert len(mine) >= 3
+    assert not set(mine) & {name for name, _ in network._existing()}
+
+
+@needs_namespaces
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_interrupted_process_leaves_nothing(number):
+    with subprocess.Popen([sys.executable, "-c", _HOLD], stdout=subprocess.PIPE, cwd=network_root()) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"up\n"
+        assert process.pid in {pid for _, pid in network._existing()}
+        process.send_signal(number)
+    assert process.pid not in {pid for _, pid in network._existing()}
+
+
+@needs_namespaces
+def test_what_a_killed_process_left_goes_with_the_next_network():
+    with subprocess.Popen([sys.executable, "-c", _HOLD], stdout=subprocess.PIPE, cwd=network_root()) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"up\n"
+        process.kill()
+    assert process.pid in {pid for _, pid in network._existing()}
+    with network.emulated(1, 1):
+        assert process.pid not in {pid for _, pid in network._existing()}
+
+
+def network_root() -> str:
+    return str(network.__file__).rsplit("/benchmarks/", 1)[0]
