@@ -112,7 +112,7 @@ def measure(where: network.Network, ids: Path, quick: bool) -> None:
         else:
             contenders["tf"] = coordinator.steps
             way = f" ({coordinator.ready['path']})"
-        times = medians(take_turns(contenders, rounds=5, seconds=2 if quick else 8))
+        times = medians(take_turns(contenders, rounds=5, seconds=2 if quick else 5))
     job = f"{WORKERS} workers, {SHARDS} shards, {where.name}"
     for name, seconds in times.items():
         other = "tf" if name == "het_tf" else "het_tf"
@@ -130,19 +130,25 @@ def measure(where: network.Network, ids: Path, quick: bool) -> None:
 
 def main(
     quick: Annotated[bool, typer.Option(help="Fewer steps, without the 10 Gbit/s network.")] = False,
+    networks: Annotated[str, typer.Option(help="Of these, separated by commas: loopback, 10, 1 (Gbit/s).")] = "",
     json: Annotated[bool, typer.Option(help="Accepted for all benchmarks alike: the output is JSON lines.")] = True,
 ) -> None:
+    chosen = networks.split(",") if networks else ["loopback", "1"] if quick else ["loopback", "10", "1"]
+    if unknown := set(chosen) - {"loopback", "10", "1"}:
+        raise typer.BadParameter(f"unknown networks {sorted(unknown)}; there are loopback, 10 and 1")
     with tempfile.TemporaryDirectory() as folder:
         ids = Path(folder) / "ids.bin"
         zipf = ZipfIds()
         np.concatenate([zipf.batch(number, SIZE) for number in range(32 if quick else 128)]).tofile(ids)
-        measure(network.loopback(), ids, quick)
-        for gigabits in (1,) if quick else (10, 1):
+        for name in chosen:
+            if name == "loopback":
+                measure(network.loopback(), ids, quick)
+                continue
             try:
-                with network.emulated(HOSTS, gigabits) as where:
+                with network.emulated(HOSTS, int(name)) as where:
                     measure(where, ids, quick)
             except network.NetworkError as error:
-                unavailable("cluster", f"emulated hosts, {gigabits} Gbit/s", f"{error}; only the loopback was measured")
+                unavailable("cluster", f"emulated hosts, {name} Gbit/s", f"{error}; there is the loopback alone")
 
 
 if __name__ == "__main__":

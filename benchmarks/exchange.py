@@ -86,7 +86,7 @@ def main(
         for dimension in DIMENSIONS:
             for size in SIZES[::3] if quick else SIZES:
                 for depth in (1,) if quick else (1, 4):
-                    measure((shard.address, echo), dimension, size, depth, 5 if quick else 9, 0.1 if quick else 0.5)
+                    measure((shard.address, echo), dimension, size, depth, 5 if quick else 7, 0.1 if quick else 0.3)
 
 
 if __name__ == "__main__":

@@ -103,9 +103,9 @@ def main(
         measure(criteo(128), 400, 200)
         measure(zipf(3328), 400, 200)
         return
-    measure(criteo(128), 1500, 500)
-    measure(criteo(4096), 300, 150)
-    measure(zipf(4096 * 26), 300, 150)
+    measure(criteo(128), 1000, 500)
+    measure(criteo(4096), 260, 130)
+    measure(zipf(4096 * 26), 260, 130)
 
 
 if __name__ == "__main__":
