@@ -17,6 +17,7 @@ std::shared_ptr<Batch> BatchPool::Take() {
   batch->entries.clear();
   batch->open = false;
   batch->claimed = false;
+  batch->staged = false;
   return std::shared_ptr<Batch>(
       batch.release(), [weak = std::weak_ptr<Free>(free_)](Batch* used) {
         std::unique_ptr<Batch> owned(used);

@@ -1,7 +1,7 @@
 // Batch: the distinct ids of one call and their entries; and the pool that
 // keeps what batches have allocated for the next ones.
 //
-// A lookup makes one, its update uses it again. Ownership: shared; a batch goes
+// A lookup makes one, or takes over that of a prefetch; its update uses it again. Ownership: shared; a batch goes
 // back to its pool with its last owner, and may outlive the pool. Thread-safety:
 // BatchPool may be used from any thread; a batch is used under the cache's lock,
 // but for `unique`, whose ids nobody changes once the batch is shared, and which
@@ -10,6 +10,7 @@
 #ifndef HET_TF_KERNELS_CACHE_BATCH_H_
 #define HET_TF_KERNELS_CACHE_BATCH_H_
 
+#include <cstdint>
 #include <memory>
 #include <vector>
 
@@ -24,6 +25,12 @@ struct Batch {
   std::vector<Entries::Entry> entries;  // of unique.ids()
   bool open = false;     // a training lookup whose commit has not come yet
   bool claimed = false;  // an update has taken it
+
+  // Of a batch that was asked for ahead of its lookup.
+  bool staged = false;            // the lookup has not begun
+  int ahead = 0;                  // commits that may lie between the two
+  std::int64_t staged_at = 0;     // commits before it was asked for
+  std::uint64_t last_flight = 0;  // with it, and those before, the rows arrive
 };
 
 class BatchPool {

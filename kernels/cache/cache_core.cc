@@ -136,9 +136,10 @@ bool CacheCore::Join(Entry entry, const std::shared_ptr<Operation>& operation) {
   return true;
 }
 
-void CacheCore::JoinAllSent(const std::shared_ptr<Operation>& operation) {
-  if (under_way_.empty()) return;
-  flushing_.emplace_back(last_number_, operation);
+void CacheCore::JoinSent(std::uint64_t number,
+                         const std::shared_ptr<Operation>& operation) {
+  if (under_way_.empty() || *under_way_.begin() > number) return;
+  flushing_.emplace_back(number, operation);
   ++operation->waits_for;
 }
 
@@ -164,7 +165,7 @@ void CacheCore::Land(Flight* flight, Status status, ExchangeReply reply) {
           CountHit(entry);
         }
       }
-      for (const Entry entry : flight->refreshed) Unpin(entry);
+      for (const Entry entry : flight->unused) Unpin(entry);
       EvictOverflow();
     } else if (failure_.ok()) {
       failure_ = status.WithContext("table '" + table_.name + "'");
@@ -348,7 +349,7 @@ void CacheCore::SendWithDue(Flights flights,
       // scale.
       if (options_.staleness == kUnboundedStaleness) {
         Pin(entry);
-        flight->refreshed.push_back(entry);
+        flight->unused.push_back(entry);
         Fetch(entry, flight.get());
       }
     }
@@ -369,6 +370,7 @@ void CacheCore::SetOptimizer(const ComponentSpec& spec,
   optimizer.InitializeSlots(dimension(), slots.data());
   const float step_scale = optimizer.StepScale(slots.data(), dimension());
   MutexLock lock(&mutex);
+  UnstageAll();
   optimizer_ = spec;
   linear_ = optimizer.linear();
   if (!linear_) entries_.KeepSteps();

@@ -1,5 +1,6 @@
 // CacheCore: the state of one EmbeddingCache and the moves that operations are
-// made of. lookup.h, update.h and flush.h say in which order they make them.
+// made of. lookup.h, prefetch.h, update.h and flush.h say in which order they
+// make them.
 //
 // The order in which flights are given to the store is the order in which they
 // were made under the lock: one thread at a time takes them from a queue, so a
@@ -59,6 +60,10 @@ class CacheCore : public std::enable_shared_from_this<CacheCore> {
   // is none. Its rows stay resident while it is open, which only the lock can
   // tell.
   std::shared_ptr<Batch> ClaimOpen(Span<const RowId> ids) HET_EXCLUDES(mutex);
+  // Claims the oldest staged batch of these ids, with its pins; null when there
+  // is none.
+  std::shared_ptr<Batch> ClaimStaged(Span<const LookupPart> parts)
+      HET_EXCLUDES(mutex);
 
   // Starts an operation.
   void Run(std::shared_ptr<Operation> operation) HET_EXCLUDES(mutex);
@@ -101,6 +106,27 @@ class CacheCore : public std::enable_shared_from_this<CacheCore> {
   void CloseLookups() HET_REQUIRES(mutex);
   // Evicts what exceeds the capacity.
   void EvictOverflow() HET_REQUIRES(mutex);
+
+  // --- Asking for a batch, now or ahead. ------------------------------------
+
+  // Finds the entries of the batch's ids for a read. False when a row is in
+  // flight that must land before it is asked for: `operation` waits for it.
+  bool Find(Batch* batch, ReadMode mode,
+            const std::shared_ptr<Operation>& operation) HET_REQUIRES(mutex);
+  // Pins the entries found, makes those that are missing, adds to the flights
+  // what the store has to be asked, and counts. `operation` waits for the rows
+  // that are in flight already, unless it is null.
+  void Ask(Batch* batch, ReadMode mode, Flights* flights,
+           const std::shared_ptr<Operation>& operation) HET_REQUIRES(mutex);
+  // Keeps a batch whose flights have been sent, and its pins, for the lookup
+  // that comes at most `ahead` commits later. Of more than `most` the oldest
+  // are let go.
+  void Stage(std::shared_ptr<Batch> batch, int ahead, std::size_t most)
+      HET_REQUIRES(mutex);
+  // Of a claimed batch: its lookup may use what was asked for.
+  bool IsFresh(const Batch& batch) const HET_REQUIRES(mutex);
+  // Gives the pins of a staged batch back; rows in flight stay until they land.
+  void Unstage(Batch* batch) HET_REQUIRES(mutex);
 
   // --- Reading and writing. -------------------------------------------------
 
@@ -157,6 +183,12 @@ class CacheCore : public std::enable_shared_from_this<CacheCore> {
       HET_REQUIRES(mutex);
   // `operation` waits for every flight sent so far.
   void JoinAllSent(const std::shared_ptr<Operation>& operation)
+      HET_REQUIRES(mutex) {
+    JoinSent(last_number_, operation);
+  }
+  // For those up to a number.
+  void JoinSent(std::uint64_t number,
+                const std::shared_ptr<Operation>& operation)
       HET_REQUIRES(mutex);
 
   EntryState& state(Entry entry) HET_REQUIRES(mutex) { return entries_[entry]; }
@@ -194,6 +226,9 @@ class CacheCore : public std::enable_shared_from_this<CacheCore> {
   // Sends what is queued and calls the finished operations' `done`.
   void AfterUnlock(Finished finished) HET_EXCLUDES(mutex);
   void Close(Batch* batch) HET_REQUIRES(mutex);
+  void UnstageAll() HET_REQUIRES(mutex);
+  // Those that a commit has left too old.
+  void UnstageOld() HET_REQUIRES(mutex);
   // Drops what is no longer used and does not stay. False: it stays, idle.
   bool DropIfUnwanted(Entry entry) HET_REQUIRES(mutex);
   std::uint16_t SlotOf(Flight* flight) HET_REQUIRES(mutex);
@@ -227,6 +262,8 @@ class CacheCore : public std::enable_shared_from_this<CacheCore> {
   std::vector<Entry> used_ HET_GUARDED_BY(mutex);  // scratch of UnpinAll
   std::int64_t commit_ HET_GUARDED_BY(mutex) = 0;
   std::deque<std::shared_ptr<Batch>> open_lookups_ HET_GUARDED_BY(mutex);
+  // Oldest first.
+  std::deque<std::shared_ptr<Batch>> staged_ HET_GUARDED_BY(mutex);
   // Gradients of evicted rows, in batches of at most exchange_rows_; they
   // travel with the next exchange.
   std::deque<PushBatch> outbox_ HET_GUARDED_BY(mutex);

@@ -213,6 +213,7 @@ void CacheCore::CountHit(const EntryState& state, CacheStats* counts) {
 void CacheCore::BeginCommit() {
   ++commit_;
   ++counts.updates;
+  UnstageOld();
   // Most of what became dirty has been pushed since: now and then it is taken
   // out, so that the list stays near the number of dirty rows.
   const auto pending = static_cast<std::size_t>(counts.pending_rows);
@@ -303,6 +304,7 @@ void CacheCore::WriteRows(const Batch& batch, const float* gradients,
 
 void CacheCore::ForgetCopies(Span<const RowId> ids) {
   MutexLock lock(&mutex);
+  UnstageAll();
   for (const RowId id : ids) {
     const Entry entry = entries_.Find(id);
     if (entry == Entries::kNone) continue;

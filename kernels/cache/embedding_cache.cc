@@ -7,6 +7,7 @@
 #include "kernels/cache/cache_core.h"
 #include "kernels/cache/flush.h"
 #include "kernels/cache/lookup.h"
+#include "kernels/cache/prefetch.h"
 #include "kernels/cache/update.h"
 #include "kernels/optimizer/no_optimizer.h"
 
@@ -71,11 +72,44 @@ class Cache final : public EmbeddingCache {
       }
       size += part.ids.size();
     }
-    std::shared_ptr<Batch> batch = core_->NewBatch();
-    batch->unique.Begin(size);
-    for (const LookupPart& part : parts) batch->unique.Add(part.ids);
+    std::shared_ptr<Batch> batch;
+    if (mode == ReadMode::kTraining) batch = core_->ClaimStaged(parts);
+    if (batch == nullptr) {
+      batch = core_->NewBatch();
+      batch->unique.Begin(size);
+      for (const LookupPart& part : parts) batch->unique.Add(part.ids);
+    }
     core_->Run(std::make_shared<het::Lookup>(std::move(batch), parts, mode,
                                              std::move(done)));
+  }
+
+  void Prefetch(Span<const Span<const RowId>> lookups, int ahead,
+                Done done) override {
+    Status status;
+    if (options().staleness == 0) {
+      status = InvalidArgument("table '", table().name,
+                               "' has staleness 0, so no row may be read that "
+                               "was asked for a step before: do not prefetch, "
+                               "or give it a staleness of at least 1");
+    } else if (ahead < 1) {
+      status = InvalidArgument("table '", table().name, "': prefetching ",
+                               ahead, " steps ahead, expected at least 1");
+    }
+    for (std::size_t l = 0; l < lookups.size() && status.ok(); ++l) {
+      status = CheckIds(lookups[l]);
+    }
+    if (!status.ok()) {
+      done(std::move(status));
+      return;
+    }
+    std::vector<std::shared_ptr<Batch>> batches;
+    for (const Span<const RowId> ids : lookups) {
+      batches.push_back(core_->NewBatch());
+      batches.back()->unique.Begin(ids.size());
+      batches.back()->unique.Add(ids);
+    }
+    core_->Run(std::make_shared<het::Prefetch>(std::move(batches), ahead,
+                                               std::move(done)));
   }
 
   void Update(Span<const RowId> ids, const float* gradients,

@@ -3,6 +3,7 @@
 // applied to it and accumulated, and reach the store with a later exchange.
 //
 // Path of a training step:
+//   Prefetch (optional, steps before): what Lookup does up to its exchange
 //   Lookup: dedup -> find -> ask consistency/ -> one exchange (pushes that are
 //           due, validation of hits, fetch of misses) -> gather into `rows`
 //   Update: merge duplicates -> advance the copies -> accumulate -> tick ->
@@ -82,13 +83,15 @@ struct CacheStats {
   // the last bucket is open.
   static constexpr int kStalenessBuckets = 16;
 
-  // Reads. Fresh ones are not counted: they are not what the cache is for.
+  // Reads. Fresh ones are not counted: they are not what the cache is for. What
+  // is asked for ahead is counted then, whether or not a lookup comes.
   std::int64_t lookups = 0;      // calls
   std::int64_t ids = 0;          // ids given, duplicates included
   std::int64_t unique_ids = 0;   // = hits + misses + invalid
   std::int64_t hits = 0;         // valid copies used
   std::int64_t misses = 0;       // not cached
   std::int64_t invalid = 0;      // cached, but stale for reading or writing
+  std::int64_t prefetched = 0;   // calls that had been asked for ahead
   std::int64_t updates = 0;      // calls (commits)
   std::int64_t updated_rows = 0; // rows written, summed over commits
   std::int64_t pushed_rows = 0;
@@ -140,6 +143,17 @@ class EmbeddingCache {
     const LookupPart part{ids, rows};
     Lookup(Span<const LookupPart>(&part, 1), mode, std::move(done));
   }
+
+  // Asks ahead for what later training lookups will read: each element has the
+  // ids of one of them, all of its parts in order. All go out in one exchange,
+  // with the pushes that are due; `done` when it has been handed to the store.
+  // The lookup of the same ids then only waits for the answer. It reads rows
+  // that were validated up to `ahead` commits before, and asks anew when there
+  // were more. What is staged so is pinned; of more than (ahead + 1) times as
+  // many as one call has, the oldest are let go. The ids need not outlive the
+  // call. INVALID_ARGUMENT: staleness 0, `ahead` below 1, ids as for Lookup.
+  virtual void Prefetch(Span<const Span<const RowId>> lookups, int ahead,
+                        Done done) = 0;
 
   // One optimizer step: `gradients` is ids.size() x dimension; duplicates are
   // summed in order of occurrence, the sum is multiplied by `scale` (1 / number

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <deque>
 #include <limits>
 #include <random>
 
@@ -27,6 +28,7 @@ struct Configuration {
   std::size_t vocabulary = 6;
   bool overlapping = false;   // several operations of a worker at once
   bool faults = false;
+  int ahead = 0;              // steps that are prefetched; 0: none
   std::uint64_t seed = 0;
 
   std::string Text() const {
@@ -35,6 +37,7 @@ struct Configuration {
         staleness == kInfinity ? "infinity" : std::to_string(staleness),
         " shards=", shards, " batch=", batch, " vocabulary=", vocabulary,
         overlapping ? " overlapping" : "", faults ? " faults" : "",
+        " ahead=", ahead,
         " seed=", seed);
   }
 };
@@ -49,7 +52,8 @@ RowId IdOf(std::size_t k) {
 }
 
 // One run; what it broke, with the configuration.
-std::vector<Violation> Run(const Configuration& with, std::int64_t* checks) {
+std::vector<Violation> Run(const Configuration& with, std::int64_t* checks,
+                           std::int64_t* prefetched) {
   SimulationOptions options;
   options.shards = with.shards;
   options.cache.policy = with.policy;
@@ -75,6 +79,7 @@ std::vector<Violation> Run(const Configuration& with, std::int64_t* checks) {
     simulation.Update(w, ids, values, draw(2) == 0 ? 1.0f : 0.5f);
   };
   std::array<std::vector<RowId>, 2> looked_up;
+  std::array<std::deque<std::vector<RowId>>, 2> coming;
   const auto start = [&](std::size_t w) {
     const std::size_t kind = draw(20);
     if (!looked_up[w].empty() && kind < 10) {
@@ -88,6 +93,14 @@ std::vector<Violation> Run(const Configuration& with, std::int64_t* checks) {
       simulation.Lookup(w, batch(), ReadMode::kFresh);
     } else if (kind == 16) {
       simulation.Lookup(w, batch(), ReadMode::kInference);
+    } else if (coming[w].size() < static_cast<std::size_t>(with.ahead) + 1 &&
+               with.ahead > 0 && draw(3) > 0) {
+      coming[w].push_back(batch());
+      simulation.Prefetch(w, coming[w].back(), with.ahead);
+    } else if (!coming[w].empty() && draw(8) > 0) {
+      looked_up[w] = coming[w].front();
+      coming[w].pop_front();
+      simulation.Lookup(w, looked_up[w]);
     } else {
       looked_up[w] = batch();
       simulation.Lookup(w, looked_up[w]);
@@ -121,6 +134,7 @@ std::vector<Violation> Run(const Configuration& with, std::int64_t* checks) {
     }
   }
   *checks += simulation.oracle().checks();
+  *prefetched += simulation.prefetched();
   for (Violation& violation : broken) {
     violation.text += "  [" + with.Text() + "]";
   }
@@ -132,6 +146,7 @@ struct Sweep {
   std::vector<Violation> violations;
   std::int64_t runs = 0;
   std::int64_t checks = 0;
+  std::int64_t prefetched = 0;  // lookups
 };
 
 const Sweep& TheSweep() {
@@ -154,7 +169,14 @@ const Sweep& TheSweep() {
               with.overlapping = variant % 4 >= 2;
               with.faults = variant % 3 != 0;
               with.seed = seed++;
-              for (Violation& v : Run(with, &all->checks)) {
+              for (Violation& v : Run(with, &all->checks, &all->prefetched)) {
+                all->violations.push_back(std::move(v));
+              }
+              ++all->runs;
+              if (s == 0) continue;
+              with.ahead = 1 + static_cast<int>(seed % 3);
+              with.seed = seed++;
+              for (Violation& v : Run(with, &all->checks, &all->prefetched)) {
                 all->violations.push_back(std::move(v));
               }
               ++all->runs;
@@ -175,7 +197,8 @@ void ExpectHeld(int invariant) {
       ADD_FAILURE() << "invariant " << invariant << ": " << violation.text;
     }
   }
-  EXPECT_EQ(TheSweep().runs, 1920);
+  EXPECT_EQ(TheSweep().runs, 1920 + 1536);
+  EXPECT_GT(TheSweep().prefetched, 5000);
   EXPECT_GT(TheSweep().checks, 100000);
 }
 

@@ -1,6 +1,5 @@
 #include "kernels/cache/lookup.h"
 
-#include <numeric>
 #include <utility>
 
 namespace het {
@@ -13,81 +12,33 @@ Lookup::Lookup(std::shared_ptr<Batch> batch, Span<const LookupPart> parts,
       mode_(mode) {}
 
 bool Lookup::Advance(CacheCore& core) {
-  if (!classified_) {
-    if (!Find(core)) return false;
-    Classify(core);
-    classified_ = true;
+  if (!asked_) {
+    if (batch_->staged && !TakeOver(core)) core.Unstage(batch_.get());
+    if (!asked_ && !Ask(core)) return false;
     if (waits_for > 0) return false;
   }
   Gather(core);
   return true;
 }
 
-bool Lookup::Find(CacheCore& core) {
-  core.FindAll(batch_.get());
-  if (!core.AnyUnderWay()) return true;
-  // What is under way answers an older question for a fresh read, and for a
-  // copy that own commits have used up meanwhile: wait, then ask.
-  bool waiting = false;
-  for (const Entries::Entry entry : batch_->entries) {
-    if (entry != Entries::kNone && core.state(entry).flight != 0 &&
-        (mode_ == ReadMode::kFresh || core.WillLandUsedUp(entry)) &&
-        core.Join(entry, shared_from_this())) {
-      waiting = true;
-    }
-  }
-  return !waiting;
+bool Lookup::TakeOver(CacheCore& core) {
+  if (!core.IsFresh(*batch_)) return false;
+  batch_->staged = false;
+  ++core.counts.prefetched;
+  // Not for those made since: a row that a later prefetch validates or renews
+  // is as good as it was.
+  core.JoinSent(batch_->last_flight, shared_from_this());
+  asked_ = true;
+  return true;
 }
 
-void Lookup::Classify(CacheCore& core) {
-  const bool fresh = mode_ == ReadMode::kFresh;
-  const bool cached = core.options().capacity > 0;
+bool Lookup::Ask(CacheCore& core) {
+  if (!core.Find(batch_.get(), mode_, shared_from_this())) return false;
   Flights flights;
-  CacheStats uncounted;
-  CacheStats& counts = fresh ? uncounted : core.counts;
-  ++counts.lookups;
-  counts.ids += static_cast<std::int64_t>(batch_->unique.inverse().size());
-  counts.unique_ids += static_cast<std::int64_t>(batch_->entries.size());
-  std::vector<std::uint32_t> rest;
-  if (!fresh && cached && core.NeverValidated()) {
-    core.PinValid(*batch_, &rest);
-  } else {
-    rest.resize(batch_->entries.size());
-    std::iota(rest.begin(), rest.end(), 0);
-  }
-  for (std::size_t k = 0; k < rest.size(); ++k) {
-    const std::size_t u = rest[k];
-    core.PrefetchStates(*batch_, u);
-    Entries::Entry& entry = batch_->entries[u];
-    if (entry == Entries::kNone) {
-      entry = core.PinNew(batch_->unique.ids()[u]);
-      core.state(entry).transient = fresh;
-      core.Fetch(entry, core.Room(&flights));
-      ++counts.misses;
-      continue;
-    }
-    core.Pin(entry);
-    EntryState& state = core.state(entry);
-    if (state.flight != 0) {
-      core.Join(entry, shared_from_this());
-      state.transient = false;
-      core.CountHit(entry);
-      continue;
-    }
-    if (!fresh) state.transient = false;
-    if (fresh || !cached) {
-      core.Fetch(entry, core.Room(&flights));
-      ++counts.misses;
-    } else if (core.MustFetch(entry)) {
-      Flight* const flight = core.Room(&flights);
-      if (state.pending_commits > 0) core.Push(entry, flight);
-      core.Fetch(entry, flight);
-      ++counts.invalid;
-    } else {
-      core.Validate(entry, core.Room(&flights));
-    }
-  }
+  core.Ask(batch_.get(), mode_, &flights, shared_from_this());
   core.SendWithDue(std::move(flights), shared_from_this());
+  asked_ = true;
+  return true;
 }
 
 void Lookup::Gather(CacheCore& core) {

@@ -5,6 +5,10 @@
 // (nothing to ask when staleness is unbounded). What asks anything goes out as
 // one exchange, or several when it is much, with the pushes that are due. Then
 // the rows are gathered. Pushes alone are not waited for.
+//
+// A batch that was asked for ahead (prefetch.h) is not asked for again, unless
+// more commits have come between than it was meant for: its lookup waits for
+// what was under way then, and gathers.
 
 #ifndef HET_TF_KERNELS_CACHE_LOOKUP_H_
 #define HET_TF_KERNELS_CACHE_LOOKUP_H_
@@ -22,23 +26,24 @@ namespace het {
 class Lookup final : public Operation,
                      public std::enable_shared_from_this<Lookup> {
  public:
-  // `batch` has the distinct ids of the parts.
+  // `batch` has the distinct ids of the parts: a new one, or a staged one that
+  // has been claimed.
   Lookup(std::shared_ptr<Batch> batch, Span<const LookupPart> parts,
          ReadMode mode, std::function<void(Status)> done);
 
   bool Advance(CacheCore& core) override HET_REQUIRES(core.mutex);
 
  private:
-  // Finds the entries. False when a row is in flight that must land before it
-  // is asked for.
-  bool Find(CacheCore& core) HET_REQUIRES(core.mutex);
-  void Classify(CacheCore& core) HET_REQUIRES(core.mutex);
+  // Uses what was asked for ahead. False: it is too old.
+  bool TakeOver(CacheCore& core) HET_REQUIRES(core.mutex);
+  // False when a row is in flight that must land before it is asked for.
+  bool Ask(CacheCore& core) HET_REQUIRES(core.mutex);
   void Gather(CacheCore& core) HET_REQUIRES(core.mutex);
 
   const std::shared_ptr<Batch> batch_;
   const std::vector<LookupPart> parts_;
   const ReadMode mode_;
-  bool classified_ = false;
+  bool asked_ = false;
 };
 
 }  // namespace het

@@ -79,9 +79,9 @@ class Flight {
   std::vector<RowId> validate_ids;
   std::vector<Clock> validate_clocks;
   std::vector<Entries::Entry> validate_entries;
-  // Of the fetched ones, those that no operation asked for: pinned by the
-  // flight until it lands.
-  std::vector<Entries::Entry> refreshed;
+  // Those that no operation uses, or none any more: pinned by the flight until
+  // it lands.
+  std::vector<Entries::Entry> unused;
 
   bool empty() const {
     return pushes.empty() && fetch_ids.empty() && validate_ids.empty();

@@ -34,10 +34,10 @@ void UniqueIds::Add(Span<const RowId> ids) {
   }
 }
 
-bool UniqueIds::IsOf(Span<const RowId> ids) const {
-  if (ids.size() != inverse_.size()) return false;
+bool UniqueIds::Has(Span<const RowId> ids, std::size_t position) const {
+  const std::uint32_t* inverse = inverse_.data() + position;
   for (std::size_t i = 0; i < ids.size(); ++i) {
-    if (ids_[inverse_[i]] != ids[i]) return false;
+    if (ids_[inverse[i]] != ids[i]) return false;
   }
   return true;
 }

@@ -22,7 +22,12 @@ class UniqueIds {
   void Add(Span<const RowId> ids);
 
   // True when the batch is these ids.
-  bool IsOf(Span<const RowId> ids) const;
+  bool IsOf(Span<const RowId> ids) const {
+    return ids.size() == inverse_.size() && Has(ids, 0);
+  }
+  // True when these ids stand in the batch from a position on.
+  // REQUIRES: it has as many from there.
+  bool Has(Span<const RowId> ids, std::size_t position) const;
 
   const std::vector<RowId>& ids() const { return ids_; }
   // inverse()[i] is the position in ids() of the id at position i of the batch.

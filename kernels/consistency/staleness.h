@@ -53,6 +53,14 @@ inline bool WithinReadStaleness(Clock global, Clock current,
   return global <= SaturatingAdd(current, staleness);
 }
 
+// The copies of a batch were asked for ahead of their lookup, at most `ahead`
+// commits of the table before it. A commit ticks a copy once, so a copy within
+// its staleness s then is read with c_c <= c_s + s + ahead; and so much less it
+// may know of what others did.
+inline bool WithinLookahead(std::int64_t commits, std::int64_t ahead) {
+  return commits <= ahead;
+}
+
 // A push carried the copy's clock: the row's clock becomes the maximum
 // (Lamport), never a sum.
 inline Clock ClockAfterPush(Clock global, Clock pushed) {

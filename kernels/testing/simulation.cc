@@ -1,5 +1,6 @@
 #include "kernels/testing/simulation.h"
 
+#include <algorithm>
 #include <cassert>
 #include <utility>
 
@@ -17,6 +18,8 @@ Simulation::Simulation(const SimulationOptions& options)
     : options_(options),
       network_(std::make_shared<SimulatedNetwork>()),
       busy_(options.workers),
+      ahead_(options.workers),
+      updates_(options.workers),
       last_read_(options.workers),
       commits_(options.workers),
       histories_(options.workers + options.shards) {
@@ -89,6 +92,25 @@ void Simulation::End(std::size_t worker, const char* what,
 
 // --- Operations. ------------------------------------------------------------
 
+void Simulation::Prefetch(std::size_t worker, const std::vector<RowId>& ids,
+                          int ahead) {
+  Log(worker_history(worker), 'P');
+  auto call = std::make_shared<Ahead>();
+  call->ids = ids;
+  call->ahead = ahead;
+  for (const RowId id : ids) {
+    call->starts.push_back(oracle_->BeginRead(worker, id));
+  }
+  ++busy_[worker];
+  const Span<const RowId> lookup(ids);
+  caches_[worker]->Prefetch(Span<const Span<const RowId>>(&lookup, 1), ahead,
+                            [this, worker, call](Status status) {
+                              End(worker, "prefetch", status);
+                              call->commits = updates_[worker];
+                              ahead_[worker].push_back(std::move(*call));
+                            });
+}
+
 void Simulation::Lookup(std::size_t worker, const std::vector<RowId>& ids,
                         ReadMode mode) {
   Log(worker_history(worker), 'L');
@@ -100,8 +122,29 @@ void Simulation::Lookup(std::size_t worker, const std::vector<RowId>& ids,
   auto call = std::make_shared<Call>();
   call->ids = ids;
   call->rows.resize(ids.size() * table_.dimension);
+  // The shard may have been asked since the prefetch, and the copy may be older
+  // by as many commits.
+  std::deque<Ahead>& ahead = ahead_[worker];
+  ahead.erase(std::remove_if(ahead.begin(), ahead.end(),
+                             [&](const Ahead& one) {
+                               return updates_[worker] - one.commits >
+                                      one.ahead;
+                             }),
+              ahead.end());
+  const auto asked = std::find_if(
+      ahead.begin(), ahead.end(),
+      [&](const Ahead& one) { return one.ids == ids; });
+  const bool early = mode == ReadMode::kTraining && asked != ahead.end();
   for (const RowId id : ids) {
-    call->starts.push_back(oracle_->BeginRead(worker, id));
+    call->starts.push_back(
+        oracle_->BeginRead(worker, id, early ? asked->ahead : 0));
+  }
+  if (early) {
+    ++prefetched_;
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+      call->starts[i].answers = asked->starts[i].answers;
+    }
+    ahead.erase(asked);
   }
   ++busy_[worker];
   caches_[worker]->Lookup(
@@ -144,6 +187,7 @@ void Simulation::Update(std::size_t worker, const std::vector<RowId>& ids,
     }
   }
   for (const RowId id : unique.ids()) ++commits_[worker][id];
+  ++updates_[worker];
   oracle_->Commit(worker, unique.ids(), merged, learning_rate);
   ++busy_[worker];
   caches_[worker]->Update(call->ids, call->gradients.data(), learning_rate,

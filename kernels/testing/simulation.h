@@ -14,6 +14,7 @@
 #define HET_TF_KERNELS_TESTING_SIMULATION_H_
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <string>
@@ -43,7 +44,11 @@ class Simulation {
 
   // --- Operations. Duplicate ids are allowed. -------------------------------
 
-  // Reads and checks what was read. `id`s may be in use by other operations.
+  // Asks ahead for a training lookup of these ids.
+  void Prefetch(std::size_t worker, const std::vector<RowId>& ids, int ahead);
+  // Reads and checks what was read. `id`s may be in use by other operations. A
+  // training lookup of ids that were prefetched not too many commits before may
+  // rely on what was asked then.
   void Lookup(std::size_t worker, const std::vector<RowId>& ids,
               ReadMode mode = ReadMode::kTraining);
   // One commit that counts 1 in the worker's column of every distinct id, and
@@ -77,6 +82,8 @@ class Simulation {
   const std::vector<float>& last_read(std::size_t worker, RowId id) {
     return last_read_[worker][id];
   }
+  // Training lookups whose ids had been asked for ahead, not too early.
+  std::int64_t prefetched() const { return prefetched_; }
   // Commits of the worker to the row.
   std::int64_t commits(std::size_t worker, RowId id) {
     return commits_[worker][id];
@@ -117,6 +124,16 @@ class Simulation {
   std::vector<std::shared_ptr<ManualTimer>> timers_;  // per worker
   std::vector<std::shared_ptr<EmbeddingCache>> caches_;
   std::vector<int> busy_;
+  // What was asked ahead, oldest first.
+  struct Ahead {
+    std::vector<RowId> ids;
+    std::vector<StalenessOracle::ReadStart> starts;
+    int ahead;
+    std::int64_t commits;  // of the worker to the table, before
+  };
+  std::vector<std::deque<Ahead>> ahead_;
+  std::vector<std::int64_t> updates_;  // commits to the table
+  std::int64_t prefetched_ = 0;
   std::vector<std::map<RowId, std::vector<float>>> last_read_;
   std::vector<std::map<RowId, std::int64_t>> commits_;
   std::vector<std::string> errors_;

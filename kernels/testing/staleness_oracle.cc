@@ -277,10 +277,10 @@ void StalenessOracle::Commit(std::size_t worker, const std::vector<RowId>& ids,
 }
 
 StalenessOracle::ReadStart StalenessOracle::BeginRead(std::size_t worker,
-                                                      RowId id) {
+                                                      RowId id, int ahead) {
   const Copy& copy = CopyOf(worker, id);
   return {id, copy.answers, copy.fetches,
-          copy.current > Plus(copy.start, staleness_)};
+          copy.current - ahead > Plus(copy.start, staleness_)};
 }
 
 void StalenessOracle::CheckRead(std::size_t worker, const ReadStart& start,

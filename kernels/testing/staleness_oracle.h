@@ -56,7 +56,8 @@ class StalenessOracle : public std::enable_shared_from_this<StalenessOracle> {
     std::int64_t answers, fetches;
     bool used_up;  // beyond its write staleness
   };
-  ReadStart BeginRead(std::size_t worker, RowId id);
+  // `ahead`: the commits since the shard was asked, at most.
+  ReadStart BeginRead(std::size_t worker, RowId id, int ahead = 0);
   // What the lookup has read. Invariant 4; that the shard was asked since the
   // lookup began; and 1: a copy that was used up has been fetched since.
   void CheckRead(std::size_t worker, const ReadStart& start, const float* row);

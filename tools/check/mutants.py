@@ -63,9 +63,9 @@ MUTANTS = (
     Mutant(
         "a-lookup-joins-a-copy-that-is-used-up",
         "1",
-        "cache/lookup.cc",
-        "(mode_ == ReadMode::kFresh || core.WillLandUsedUp(entry))",
-        "mode_ == ReadMode::kFresh",
+        "cache/cache_core_asking.cc",
+        "(mode == ReadMode::kFresh || WillLandUsedUp(entry))",
+        "mode == ReadMode::kFresh",
         ((INVARIANTS, "*Invariant1*"), (EXPLICIT, "*Overlapping*")),
     ),
     Mutant(
