@@ -31,6 +31,7 @@ _CACHE_COUNTERS = (
     "rows",
     "pending_rows",
     "memory_bytes",
+    "prefetched",
 )
 TRAFFIC_KINDS = ("ids", "clocks", "rows", "gradients", "framing")
 
@@ -75,6 +76,13 @@ def lookup_many(
     return library().het_embedding_lookup(
         tables=tables, ids=ids, table_of=list(table_of), dimensions=list(dimensions), mode=mode
     )
+
+
+def prefetch_many(
+    tables: Sequence[tf.Tensor], ids: Sequence[tf.Tensor], table_of: Sequence[int], ahead: int
+) -> tf.Operation | None:
+    """Asks for what training lookups will read at most `ahead` commits later; arguments as for `lookup_many`."""
+    return library().het_embedding_prefetch(tables=tables, ids=ids, table_of=list(table_of), ahead=ahead)
 
 
 def update(

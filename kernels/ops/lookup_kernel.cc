@@ -31,17 +31,10 @@ class EmbeddingLookupOp : public AsyncOpKernel {
     OP_REQUIRES_OK(context, context->GetAttr("num_tables", &tables));
     OP_REQUIRES_OK(context, context->GetAttr("num_ids", &ids));
     OP_REQUIRES(context,
-                dimensions_.size() == static_cast<std::size_t>(tables) &&
-                    table_of_.size() == static_cast<std::size_t>(ids),
-                InvalidInput("a lookup of ", ids, " tensors of ids in ", tables,
-                             " tables has ", table_of_.size(),
-                             " numbers of tables and ", dimensions_.size(),
-                             " dimensions"));
-    for (const std::int64_t table : table_of_) {
-      OP_REQUIRES(context, table >= 0 && table < tables,
-                  InvalidInput("table_of has ", table, ", expected 0 to ",
-                               tables - 1));
-    }
+                dimensions_.size() == static_cast<std::size_t>(tables),
+                InvalidInput("a lookup in ", tables, " tables has ",
+                             dimensions_.size(), " dimensions"));
+    OP_REQUIRES_OK(context, CheckTableOf(table_of_, tables, ids));
     mode_ = mode == "training"    ? ReadMode::kTraining
             : mode == "inference" ? ReadMode::kInference
                                   : ReadMode::kFresh;

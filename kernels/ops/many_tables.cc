@@ -43,6 +43,21 @@ absl::Status GetTables(tensorflow::OpKernelContext* context,
   return absl::OkStatus();
 }
 
+absl::Status CheckTableOf(const std::vector<std::int64_t>& table_of, int tables,
+                          int ids) {
+  if (table_of.size() != static_cast<std::size_t>(ids)) {
+    return InvalidInput("table_of has ", table_of.size(), " numbers for ", ids,
+                        " tensors of ids in ", tables, " tables");
+  }
+  for (const std::int64_t table : table_of) {
+    if (table < 0 || table >= tables) {
+      return InvalidInput("table_of has ", table, ", expected 0 to ",
+                          tables - 1);
+    }
+  }
+  return absl::OkStatus();
+}
+
 void ForEachTable(
     tensorflow::OpKernelContext* context, const std::vector<OpenTable>& tables,
     tensorflow::AsyncOpKernel::DoneCallback done,

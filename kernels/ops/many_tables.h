@@ -28,6 +28,10 @@ absl::Status GetTables(tensorflow::OpKernelContext* context,
                        const std::vector<std::int64_t>& dimensions,
                        std::vector<OpenTable>* tables);
 
+// The attribute that says which table each of `ids` tensors is for.
+absl::Status CheckTableOf(const std::vector<std::int64_t>& table_of, int tables,
+                          int ids);
+
 // Calls call(t, end) for every table; `end` is to be called once with the
 // result, then or later. When all have ended, sets the context's status to the
 // first error in the order of the tables and calls `done`. Whatever the calls

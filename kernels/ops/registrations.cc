@@ -148,6 +148,23 @@ mode: "training" keeps the rows for the update that follows; "inference" reads
   through the cache; "fresh" reads past it.
 )doc");
 
+REGISTER_OP("HetEmbeddingPrefetch")
+    .Input("tables: num_tables * resource")
+    .Input("ids: num_ids * Tids")
+    .Attr("num_tables: int >= 1")
+    .Attr("num_ids: int >= 1")
+    .Attr("Tids: {int32, int64}")
+    .Attr("table_of: list(int)")
+    .Attr("ahead: int >= 1")
+    .SetIsStateful()
+    .SetShapeFn(tensorflow::shape_inference::NoOutputs)
+    .Doc(R"doc(
+Asks for the rows that training lookups will read at most `ahead` commits later:
+every tensor of `ids` (any shape) has all that one of them reads in its table,
+ids[i] in tables[table_of[i]]. Done when it has been sent, as one exchange per
+shard. REQUIRES: staleness above 0.
+)doc");
+
 REGISTER_OP("HetEmbeddingUpdate")
     .Input("tables: num_tables * resource")
     .Input("ids: num_tables * Tids")

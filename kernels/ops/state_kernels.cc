@@ -91,7 +91,7 @@ class EmbeddingStatsOp : public OpKernel {
         stats.hits,         stats.misses,       stats.invalid,
         stats.updates,      stats.updated_rows, stats.pushed_rows,
         stats.evictions,    stats.rows,         stats.pending_rows,
-        stats.memory_bytes};
+        stats.memory_bytes, stats.prefetched};
     numbers.insert(numbers.end(), stats.staleness.begin(),
                    stats.staleness.end());
     SetOutput(context, numbers);
