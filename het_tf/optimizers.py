@@ -80,11 +80,16 @@ class _Step:
         with tf.init_scope():
             self._meetings = tf.Variable(0.0, trainable=False)
 
-    def update_rows(self) -> None:
+    def update_rows(self, before: list[Any]) -> None:
+        """Updates the tables; those at staleness 0 after `before`."""
         self.updates = []
-        if self.rows:
-            update = update_many(*zip(*self.rows, strict=True))
-            if update is not None:
+        for synchronous in (False, True):
+            rows = [row for row in self.rows if row[0].is_synchronous is synchronous]
+            if not rows:
+                continue
+            with tf.control_dependencies(before if synchronous else []):
+                update = update_many(*zip(*rows, strict=True))
+            if update is not None and synchronous:
                 self.updates.append(update)
 
     def meet(self, iterations: Any, name: str) -> Any:
@@ -158,10 +163,11 @@ class _Distributed(_Optimizer):
                     before = [g for g, t in zip(grads, tables, strict=True) if t is None and g is not None]
         self._step.embedding_gradients = [g for g, t in zip(grads, tables, strict=True) if t is not None]
         self._step.rows = []
-        # Nobody's update may be seen by another worker's lookup of this step.
-        with tf.control_dependencies(before), anchors.known():
+        with anchors.known():
             super().apply(grads, variables)
-            self._step.update_rows()
+        # At staleness 0 nobody's update may be seen by another worker's lookup of
+        # this step; the others do not wait for the AllReduce.
+        self._step.update_rows(before)
         if runtime.size() > 1:
             self._finish([table for table in tables if table is not None and table.is_synchronous])
 

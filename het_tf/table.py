@@ -185,6 +185,32 @@ def lookup_many(tables: Sequence[Table], ids: Sequence[tf.Tensor], *, training: 
     return rows
 
 
+def prefetch_many(lookups: Sequence[tuple[Table, tf.Tensor]], steps: int) -> tf.Operation | None:
+    """Asks for the rows of coming training lookups, at most `steps` commits of each table ahead of them.
+
+    Args:
+      lookups: for each lookup its table, and integer ids (any shape) that are
+        all it reads there. All go out as one exchange per shard.
+
+    Raises:
+      ValueError: a table has staleness 0.
+    """
+    for table, _ in lookups:
+        if table.is_synchronous:
+            raise ValueError(
+                f"table {table.name!r} has staleness 0: its rows cannot be asked for a step ahead, because every step "
+                "reads what the step before has written; leave it out of the prefetch, or give it a cache with a "
+                "staleness, CacheConfig(rows=..., staleness=1) or more"
+            )
+    distinct = list(dict.fromkeys(table for table, _ in lookups))
+    ids = [one for _, one in lookups]
+    if len({one.dtype for one in ids}) > 1:
+        ids = [tf.cast(one, tf.int64) for one in ids]
+    return ops.prefetch_many(
+        [table.handle for table in distinct], ids, [distinct.index(table) for table, _ in lookups], steps
+    )
+
+
 def update_many(
     tables: Sequence[Table], gradients: Sequence[tf.IndexedSlices], learning_rates: Sequence[Any]
 ) -> tf.Operation | None:

@@ -10,7 +10,8 @@ import tensorflow as tf
 from het_tf import anchors
 from het_tf.config import FeatureConfig, TableConfig
 from het_tf.layers.combine import combine
-from het_tf.layers.embedding import Embedding, ids_of
+from het_tf.layers.embedding import Embedding, flat_ids, ids_of
+from het_tf.table import Table
 
 
 class DistributedEmbedding(keras.layers.Layer):
@@ -101,6 +102,20 @@ class DistributedEmbedding(keras.layers.Layer):
                 )
             outputs.append(tf.cast(its_rows, self.compute_dtype))
         return keras.tree.pack_sequence_as(self._features, outputs)
+
+    def lookups_of(self, inputs: Any) -> list[tuple[Table, tf.Tensor]]:
+        """What a training call with these inputs looks up: for each table all ids, flat; for `het.data.prefetch`."""
+        features = self._flat_features()
+        if isinstance(self._features, list) and isinstance(inputs, tuple):
+            inputs = list(inputs)  # a dataset has no lists
+        ids: dict[str, list[tf.Tensor]] = {}
+        for feature, given in zip(features, self._flat("inputs", inputs, len(features)), strict=True):
+            ids.setdefault(feature.table.name, []).append(flat_ids(ids_of(given)))
+        return [
+            (self.embeddings[name].table, tf.concat([tf.cast(one, tf.int64) for one in its], axis=0))
+            for name, its in ids.items()
+            if self.embeddings[name].trainable
+        ]
 
     def _flat(self, name: str, structure: Any, count: int) -> list[Any]:
         leaves = keras.tree.flatten(structure)

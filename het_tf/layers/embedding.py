@@ -181,6 +181,10 @@ class Embedding(keras.layers.Layer):
             rows = combine(ids, rows, self.combiner, skip_zero=self.mask_zero)
         return tf.cast(rows, self.compute_dtype)
 
+    def lookups_of(self, inputs: Any) -> list[tuple[Table, tf.Tensor]]:
+        """What a training call with these inputs looks up: for each table all ids, flat; for `het.data.prefetch`."""
+        return [(self.table, flat_ids(ids_of(inputs)))] if self.trainable else []
+
     def rows(self, ids: Any) -> tf.Tensor:
         """Rows as the shards have them, with this worker's own pending updates.
 
@@ -271,6 +275,11 @@ def ids_of(inputs: Any) -> tf.Tensor | tf.RaggedTensor:
     if isinstance(inputs, tf.RaggedTensor):
         return inputs.with_flat_values(integer_ids(inputs.flat_values))
     return integer_ids(inputs)
+
+
+def flat_ids(ids: tf.Tensor | tf.RaggedTensor) -> tf.Tensor:
+    """The ids of `ids_of` in the order in which they are looked up."""
+    return tf.reshape(ids.flat_values if isinstance(ids, tf.RaggedTensor) else ids, [-1])
 
 
 def _own_optimizer(where: str, optimizer: Any) -> keras.optimizers.Optimizer | None:

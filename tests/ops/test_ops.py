@@ -217,5 +217,32 @@ def test_what_many_tables_do_not_allow(opened):
     for call in (lambda f: f(), lambda f: tf.function(f)()):
         with pytest.raises(tf.errors.InvalidArgumentError, match="table_of has 2, expected 0 to 1"):
             call(lambda: ops.lookup_many([one, other], [ids, ids], [0, 2], [3, 3], "fresh"))
-        with pytest.raises(tf.errors.InvalidArgumentError, match="has 1 numbers of tables and 2 dimensions"):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="table_of has 1 numbers for 2 tensors of ids"):
             call(lambda: ops.lookup_many([one, other], [ids, ids], [0], [3, 3], "fresh"))
+
+
+def test_prefetches_of_many_tables_leave_as_one_exchange(opened, run, start_shards):
+    (address,) = start_shards(1)
+    store = opened.store([address])
+    tables = [opened.table(store, dimension=d, capacity=10, staleness=2) for d in (1, 2)]
+    before = ops.store_traffic(store)["exchanges"]
+    ids = [tf.constant(one, tf.int32) for one in ([[5, 6]], [5], [7, 7])]
+    run(lambda *handles: ops.prefetch_many(handles, ids, [1, 0, 1], 1), *tables)
+    rows = run(lambda *handles: ops.lookup_many(handles, ids[:2], [1, 0], [1, 2], "training"), *tables)
+    assert [row.shape for row in rows] == [(1, 2, 2), (1, 1)]
+    np.testing.assert_array_equal(rows[0], np.full((1, 2, 2), 0.5, np.float32))
+    # A lookup of its own: of the second tensor for the same table.
+    run(lambda handle: ops.lookup(handle, ids[2], 2, "training"), tables[1])
+    assert ops.store_traffic(store)["exchanges"] - before == 1
+    assert [ops.cache_stats(table)["prefetched"] for table in tables] == [1, 2]
+
+
+def test_what_cannot_be_prefetched(opened):
+    ids = tf.constant([1], tf.int64)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="has staleness 0.*staleness of at least 1"):
+        ops.prefetch_many([opened.table()], [ids], [0], 1)
+    table = opened.table(capacity=1, staleness=1)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="table_of has 1, expected 0 to 0"):
+        ops.prefetch_many([table], [ids], [1], 1)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="ahead"):
+        ops.prefetch_many([table], [ids], [0], 0)

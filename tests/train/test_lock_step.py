@@ -89,6 +89,19 @@ def test_no_worker_goes_on_before_all_lookups_of_a_step(linear, dense):
         assert graph.get_operation_by_name("het_tf.gradients") in before(update)
 
 
+def test_a_table_with_a_staleness_does_not_wait_for_the_reduction():
+    two_workers()
+    ids = keras.Input((FIELDS,), dtype="int64")
+    caches = {"loose": het.CacheConfig(rows=10, staleness=2), "strict": None}
+    layers = [het.layers.Embedding(IDS, DIMENSION, table=name, cache=cache) for name, cache in caches.items()]
+    rows = keras.layers.Concatenate()([layer(ids) for layer in layers])
+    model = keras.Model(ids, keras.layers.Dense(1)(rows))
+    graph = graph_of_step(model, het.DistributedOptimizer(SGD(0.1)), tf.reduce_sum)
+    updates = [o for o in graph.get_operations() if o.type == "HetEmbeddingUpdate"]
+    reduced = graph.get_operation_by_name("het_tf.gradients")
+    assert sorted(reduced in before(update) for update in updates) == [False, True]
+
+
 @pytest.mark.parametrize("clip", [{"clipnorm": 0.1}, {"global_clipnorm": 0.1}])
 def test_reductions_have_the_same_names_whatever_the_optimizer_is_called(clip):
     two_workers()
