@@ -20,7 +20,8 @@ namespace het {
 namespace {
 
 // What a worker does, one after the other: l/u look up and update the row of
-// shard 0, L/U that of shard 1, b/B both; f flushes, r reads row 0 fresh.
+// shard 0, L/U that of shard 1, b/B both; p/P/q ask for them one step ahead; f
+// flushes, r reads row 0 fresh.
 struct Scenario {
   std::vector<std::string> programs;
   Staleness staleness = 0;
@@ -86,6 +87,9 @@ class Schedule {
       case 'u': return simulation_.Update(w, {a}, {++value_});
       case 'U': return simulation_.Update(w, {b}, {++value_});
       case 'B': return simulation_.Update(w, {a, b}, {++value_, ++value_});
+      case 'p': return simulation_.Prefetch(w, {a}, 1);
+      case 'P': return simulation_.Prefetch(w, {b}, 1);
+      case 'q': return simulation_.Prefetch(w, {a, b}, 1);
       case 'f': return simulation_.Flush(w);
       case 'r': return simulation_.Lookup(w, {a}, ReadMode::kFresh);
       default: FAIL() << "no operation " << operation;
@@ -169,7 +173,10 @@ Explored Explore(const Scenario& scenario, std::size_t most_states) {
 void ExploreAll(std::vector<Scenario> scenarios) {
   Explored all;
   for (Scenario& scenario : scenarios) {
+    const bool ahead =
+        scenario.programs[0].find_first_of("pPq") != std::string::npos;
     for (const Staleness s : {0, 1, 2}) {
+      if (ahead && s == 0) continue;
       scenario.staleness = s;
       SCOPED_TRACE(internal::StreamToString(
           "programs ", scenario.programs[0], " and ", scenario.programs[1],
@@ -204,6 +211,15 @@ TEST(ExplicitState, OverlappingOperationsOfOneWorker) {
               {{"llur", "u"}, 0, 0, true},
               {{"lufl", "u"}, 0, 0, true},
               {{"lulul", ""}, 0, 0, true}});
+}
+
+TEST(ExplicitState, PrefetchesOfComingLookups) {
+  ExploreAll({{{"plpulu", "lu"}},
+              {{"pPluLU", "bB"}},
+              {{"qppll", "u"}},
+              {{"pluplu", "u"}, 0, 0, true},
+              {{"pl", "lu"}, 0, 1},
+              {{"pPlu", "u"}, 0, 0, false, 0}});
 }
 
 TEST(ExplicitState, WithoutACacheAndWithIdlePushes) {

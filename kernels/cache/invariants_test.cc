@@ -215,11 +215,12 @@ TEST(RandomInterleavings, Invariant6ValidCopiesAreWithinSOfTheRow) {
 
 // --- Lock-step workers. -----------------------------------------------------
 
-// Both look up, then both commit, as a barrier per step makes them. Exchanges
-// of one phase are delivered in random order.
-void LockStep(Staleness s, std::size_t shards, std::uint64_t seed) {
-  SCOPED_TRACE(internal::StreamToString("s=", s, " shards=", shards,
-                                        " seed=", seed));
+// Both look up, then both commit, as a barrier per step makes them; `ahead`
+// steps before, the lookup has been asked for. Exchanges of one phase are
+// delivered in random order.
+void LockStep(Staleness s, int ahead, std::size_t shards, std::uint64_t seed) {
+  SCOPED_TRACE(internal::StreamToString("s=", s, " ahead=", ahead, " shards=",
+                                        shards, " seed=", seed));
   SimulationOptions options;
   options.shards = shards;
   options.cache.capacity = 1000;
@@ -233,13 +234,22 @@ void LockStep(Staleness s, std::size_t shards, std::uint64_t seed) {
       simulation.Happen(events[random() % events.size()]);
     }
   };
-  for (int step = 0; step < 150; ++step) {
+  constexpr int kSteps = 150;
+  std::deque<std::array<std::vector<RowId>, 2>> coming;
+  for (int step = -ahead; step < kSteps; ++step) {
     // Row 0 is used by both in every step, the others now and then.
-    std::array<std::vector<RowId>, 2> ids;
+    coming.emplace_back();
     for (std::size_t w = 0; w < 2; ++w) {
-      ids[w] = {0, static_cast<RowId>(random() % 4)};
-      simulation.Lookup(w, ids[w]);
+      coming.back()[w] = {0, static_cast<RowId>(random() % 4)};
+      if (ahead > 0) simulation.Prefetch(w, coming.back()[w], ahead);
     }
+    if (step < 0) {
+      settle();
+      continue;
+    }
+    const std::array<std::vector<RowId>, 2> ids = std::move(coming.front());
+    coming.pop_front();
+    for (std::size_t w = 0; w < 2; ++w) simulation.Lookup(w, ids[w]);
     settle();
     std::map<std::pair<RowId, Clock>, std::vector<Clock>> valid;
     for (const auto& copy : simulation.oracle().TakeValidations()) {
@@ -260,7 +270,7 @@ void LockStep(Staleness s, std::size_t shards, std::uint64_t seed) {
             static_cast<float>(simulation.commits(other, id)) - row[other];
         ASSERT_GE(lacks, 0);
         if (id != 0 && s != 0) continue;
-        ASSERT_LE(lacks, s == 0 ? 0 : 2 * s + 1)
+        ASSERT_LE(lacks, s == 0 ? 0 : 2 * s + 1 + ahead)
             << "step " << step << ": worker " << w << " reads row " << id;
       }
     }
@@ -269,6 +279,7 @@ void LockStep(Staleness s, std::size_t shards, std::uint64_t seed) {
     }
     settle();
   }
+  EXPECT_EQ(simulation.prefetched(), ahead > 0 ? 2 * kSteps : 0);
   simulation.FinishAndCheck();
   EXPECT_TRUE(simulation.errors().empty()) << simulation.errors().front();
   for (const Violation& v : simulation.oracle().violations()) {
@@ -279,7 +290,19 @@ void LockStep(Staleness s, std::size_t shards, std::uint64_t seed) {
 TEST(LockStepWorkers, Invariant6CopiesValidAgainstOneClockAreWithin2S) {
   for (const Staleness s : {0, 1, 2, 5, 20}) {
     for (const std::size_t shards : {1, 2, 3}) {
-      for (std::uint64_t seed = 1; seed <= 5; ++seed) LockStep(s, shards, seed);
+      for (std::uint64_t seed = 1; seed <= 5; ++seed) {
+        LockStep(s, 0, shards, seed);
+      }
+    }
+  }
+}
+
+TEST(LockStepWorkers, RowsAskedForAheadLackNoMoreThanTheStepsBetween) {
+  for (const Staleness s : {1, 2, 5, 20}) {
+    for (const int ahead : {1, 2, 4}) {
+      for (const std::size_t shards : {1, 2}) {
+        LockStep(s, ahead, shards, 7 + static_cast<std::uint64_t>(s));
+      }
     }
   }
 }

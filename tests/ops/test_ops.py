@@ -227,7 +227,11 @@ def test_prefetches_of_many_tables_leave_as_one_exchange(opened, run, start_shar
     tables = [opened.table(store, dimension=d, capacity=10, staleness=2) for d in (1, 2)]
     before = ops.store_traffic(store)["exchanges"]
     ids = [tf.constant(one, tf.int32) for one in ([[5, 6]], [5], [7, 7])]
-    run(lambda *handles: ops.prefetch_many(handles, ids, [1, 0, 1], 1), *tables)
+
+    def ask(*handles):
+        ops.prefetch_many(handles, ids, [1, 0, 1], 1)
+
+    run(ask, *tables)
     rows = run(lambda *handles: ops.lookup_many(handles, ids[:2], [1, 0], [1, 2], "training"), *tables)
     assert [row.shape for row in rows] == [(1, 2, 2), (1, 1)]
     np.testing.assert_array_equal(rows[0], np.full((1, 2, 2), 0.5, np.float32))
