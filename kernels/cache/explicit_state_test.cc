@@ -217,6 +217,7 @@ TEST(ExplicitState, PrefetchesOfComingLookups) {
   ExploreAll({{{"plpulu", "lu"}},
               {{"pPluLU", "bB"}},
               {{"qppll", "u"}},
+              {{"puUl", "u"}},
               {{"pluplu", "u"}, 0, 0, true},
               {{"pl", "lu"}, 0, 1},
               {{"pPlu", "u"}, 0, 0, false, 0}});

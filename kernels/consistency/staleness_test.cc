@@ -79,5 +79,12 @@ TEST(Staleness, AnAssignmentOutdatesEveryCopyMadeBefore) {
   EXPECT_EQ(ClockAfterAssign(kEnd, 1), kEnd);
 }
 
+TEST(Staleness, LookaheadCountsTheCommitsBetween) {
+  EXPECT_TRUE(WithinLookahead(0, 1));
+  EXPECT_TRUE(WithinLookahead(1, 1));
+  EXPECT_FALSE(WithinLookahead(2, 1));
+  EXPECT_TRUE(WithinLookahead(2, 2));
+}
+
 }  // namespace
 }  // namespace het

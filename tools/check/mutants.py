@@ -16,6 +16,7 @@ CACHE = "cache/embedding_cache_test"
 CONTRACT = "shard/shard_contract_test"
 CLOCKS = "consistency/staleness_test"
 STORES = "store/stores_contract_test"
+PREFETCH = "cache/prefetch_test"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -232,5 +233,34 @@ MUTANTS = (
         "if (header.shard != incarnation_) {",
         "if (header.shard == 0) {",
         ((CONTRACT, "*ARestartedShard*"),),
+    ),
+    Mutant(
+        "a-prefetch-is-used-a-commit-too-late",
+        "1, 2 (prefetched)",
+        "consistency/staleness.h",
+        "return commits <= ahead;",
+        "return commits <= ahead + 1;",
+        (
+            (INVARIANTS, "RandomInterleavings.Invariant2*"),
+            (EXPLICIT, "*Prefetches*"),
+            (CLOCKS, "*Lookahead*"),
+            (PREFETCH, "*MoreCommits*"),
+        ),
+    ),
+    Mutant(
+        "a-prefetched-lookup-does-not-wait-for-its-rows",
+        "2, 4 (prefetched)",
+        "cache/lookup.cc",
+        "  core.JoinSent(batch_->last_flight, shared_from_this());\n",
+        "",
+        ((INVARIANTS, "RandomInterleavings.Invariant2*"), (EXPLICIT, "*Prefetches*"), (PREFETCH, "*WaitsForTheAnswer*")),
+    ),
+    Mutant(
+        "a-prefetch-that-is-let-go-takes-rows-in-flight-along",
+        "3, 4 (prefetched)",
+        "cache/cache_core_asking.cc",
+        "if (slot == 0) return false;",
+        "if (slot < 65535) return false;",
+        ((PREFETCH, "*RowsInFlight*"),),
     ),
 )
