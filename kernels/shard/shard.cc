@@ -23,6 +23,23 @@ std::string Hex(Incarnation incarnation) {
   return hex;
 }
 
+// Room that Table::Reserve has granted, until the end of a call.
+class Reservation {
+ public:
+  Reservation(Table* table, std::size_t rows) : table_(table), rows_(rows) {}
+  ~Reservation() {
+    if (table_ != nullptr) table_->Release(rows_);
+  }
+  Reservation(Reservation&& other) : table_(other.table_), rows_(other.rows_) {
+    other.table_ = nullptr;
+  }
+  Reservation& operator=(Reservation&&) = delete;
+
+ private:
+  Table* table_;
+  std::size_t rows_;
+};
+
 }  // namespace
 
 Shard::Shard() : Shard(Options()) {}
@@ -80,6 +97,14 @@ Result<ExchangeReply> Shard::Execute(const ExchangeRequest& request,
     HET_RETURN_IF_ERROR(CheckTableExchange(exchange, tables.back()->spec()));
   }
   HET_RETURN_IF_ERROR(CheckReplySize(request, tables));
+  // A repeated exchange asks for room again, so that one refused stays refused.
+  std::vector<Reservation> room;
+  room.reserve(tables.size());
+  for (std::size_t t = 0; t < tables.size(); ++t) {
+    const std::size_t pushed = request.tables[t].push_ids.size();
+    HET_RETURN_IF_ERROR(tables[t]->Reserve(pushed));
+    room.emplace_back(tables[t].get(), pushed);
+  }
   // Memory for the reply is there before anything is applied, too.
   ExchangeReply reply;
   reply.tables.resize(request.tables.size());
@@ -167,6 +192,8 @@ Status Shard::Assign(TableId id, Staleness staleness, Span<const RowId> ids,
     return InvalidArgument("table '", spec.name, "': staleness is ", staleness,
                            ", expected at least 0");
   }
+  HET_RETURN_IF_ERROR(table->Reserve(ids.size()));
+  const Reservation room(table.get(), ids.size());
   table->Assign(staleness, ids, rows);
   return OkStatus();
 }

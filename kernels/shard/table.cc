@@ -1,5 +1,6 @@
 #include "kernels/shard/table.h"
 
+#include <algorithm>
 #include <cstring>
 #include <new>
 #include <utility>
@@ -16,23 +17,58 @@ std::uint64_t HashId(RowId id) {
   return Mix64(Mix64(static_cast<std::uint64_t>(id)) + 0x9e3779b97f4a7c15ULL);
 }
 
-std::uint32_t Tag(std::uint64_t hash) {
-  return static_cast<std::uint32_t>(hash >> 32);
+// Chunks are about this large, so that those begun in every stripe do not weigh.
+constexpr std::size_t kChunkBytes = std::size_t{64} << 10;
+
+int ChunkShift(std::size_t row_bytes) {
+  int shift = 0;
+  while ((row_bytes << (shift + 1)) <= kChunkBytes) ++shift;
+  return shift;
+}
+
+// Rows of a batch whose memory is asked for at once.
+constexpr std::size_t kAhead = 16;
+constexpr std::size_t kLineBytes = 64;
+// Of a longer row the processor fetches the rest by itself.
+constexpr std::size_t kPrefetchBytes = 8 * kLineBytes;
+
+// stripe(u) = floor(64 log2(1 + u)) for the hash as a fraction u: the share of
+// stripe s is 2^(s / 64) (2^(1 / 64) - 1).
+template <std::size_t kSize>
+constexpr std::array<std::uint8_t, kSize> StripesByShare(int stripes) {
+  constexpr double kRatio = 1.0108892860517005;  // 2^(1 / 64)
+  std::array<std::uint8_t, kSize> stripe_of{};
+  int stripe = 0;
+  double end = kRatio;
+  for (std::size_t i = 0; i < kSize; ++i) {
+    while (stripe + 1 < stripes &&
+           1 + static_cast<double>(i) / static_cast<double>(kSize) >= end) {
+      ++stripe;
+      end *= kRatio;
+    }
+    stripe_of[i] = static_cast<std::uint8_t>(stripe);
+  }
+  return stripe_of;
 }
 
 }  // namespace
 
-Result<std::unique_ptr<Table>> Table::Create(const TableSpec& spec) {
+constexpr std::array<std::uint8_t, std::size_t{1} << Table::kShareBits>
+    Table::kStripeOf = StripesByShare<std::size_t{1} << kShareBits>(kStripes);
+
+Result<std::unique_ptr<Table>> Table::Create(const TableSpec& spec,
+                                             std::size_t max_rows_per_stripe) {
   HET_RETURN_IF_ERROR(Validate(spec));
   auto initializer = CreateInitializer(spec.initializer, spec.seed);
   HET_RETURN_IF_ERROR(initializer.status());
   auto optimizer = CreateOptimizer(spec.optimizer);
   HET_RETURN_IF_ERROR(optimizer.status());
-  return std::unique_ptr<Table>(new Table(spec, std::move(initializer).Take(),
+  return std::unique_ptr<Table>(new Table(spec, max_rows_per_stripe,
+                                          std::move(initializer).Take(),
                                           std::move(optimizer).Take()));
 }
 
-Table::Table(const TableSpec& spec,
+Table::Table(const TableSpec& spec, std::size_t max_rows_per_stripe,
              std::unique_ptr<const Initializer> initializer,
              std::unique_ptr<const Optimizer> optimizer)
     : spec_(spec),
@@ -41,37 +77,73 @@ Table::Table(const TableSpec& spec,
       initializer_(std::move(initializer)),
       optimizer_(std::move(optimizer)),
       slots_(optimizer_->SlotCount(spec.dimension)),
-      row_bytes_((sizeof(Row) + (dimension_ + slots_) * sizeof(float) +
-                  alignof(Row) - 1) /
-                 alignof(Row) * alignof(Row)) {
+      row_bytes_(sizeof(Row) + (dimension_ + slots_) * sizeof(float)),
+      chunk_shift_(ChunkShift(row_bytes_)),
+      max_rows_per_stripe_(max_rows_per_stripe),
+      chunks_(row_bytes_ << chunk_shift_) {
   std::vector<float> slots(slots_);
   optimizer_->InitializeSlots(dimension_, slots.data());
   initial_step_scale_ = optimizer_->StepScale(slots.data(), dimension_);
+  for (std::size_t s = 0; s < kStripes; ++s) {
+    stripes_.push_back(std::make_unique<Stripe>(&segments_));
+  }
 }
+
+Status Table::Reserve(std::size_t rows) {
+  // Counted first: whoever comes later sees the rows under way or there.
+  const std::size_t under_way = reserved_.fetch_add(rows) + rows;
+  if (fullest_ + under_way <= max_rows_per_stripe_) return OkStatus();
+  reserved_ -= rows;
+  return ResourceExhausted(
+      "table '", spec_.name, "' has ", stats().rows, " rows at this shard and ",
+      "no room for ", rows, " more: use more shards, or fewer rows per step");
+}
+
+void Table::Release(std::size_t rows) { reserved_ -= rows; }
 
 template <typename Visit>
 void Table::ForEach(Span<const RowId> ids, Visit visit) const {
   // A counting sort by stripe: stable, so that an id pushed twice takes its
   // steps in order.
+  const auto stripe_of = [](std::uint64_t hash) {
+    return std::size_t{kStripeOf[hash >> RowIndex::kHashBits]};
+  };
   std::array<std::uint32_t, kStripes + 1> begin = {};
   std::vector<std::uint64_t> hashes(ids.size());
   for (std::size_t i = 0; i < ids.size(); ++i) {
     hashes[i] = HashId(ids[i]);
-    ++begin[(hashes[i] & (kStripes - 1)) + 1];
+    ++begin[stripe_of(hashes[i]) + 1];
   }
   for (std::size_t s = 0; s < kStripes; ++s) begin[s + 1] += begin[s];
   std::vector<std::uint32_t> order(ids.size());
   std::array<std::uint32_t, kStripes + 1> next = begin;
   for (std::size_t i = 0; i < ids.size(); ++i) {
-    order[next[hashes[i] & (kStripes - 1)]++] = static_cast<std::uint32_t>(i);
+    order[next[stripe_of(hashes[i])]++] = static_cast<std::uint32_t>(i);
   }
   for (std::size_t s = 0; s < kStripes; ++s) {
     if (begin[s] == begin[s + 1]) continue;
-    Stripe& stripe = stripes_[s];
+    Stripe& stripe = *stripes_[s];
     MutexLock lock(&stripe.mutex);
-    for (std::uint32_t k = begin[s]; k < begin[s + 1]; ++k) {
-      visit(stripe, hashes[order[k]], std::size_t{order[k]});
+    for (std::size_t from = begin[s]; from < begin[s + 1]; from += kAhead) {
+      const std::size_t count = std::min(kAhead, begin[s + 1] - from);
+      Prefetch(stripe, hashes.data(), {&order[from], count});
+      for (std::size_t k = from; k < from + count; ++k) {
+        visit(stripe, hashes[order[k]], std::size_t{order[k]});
+      }
     }
+  }
+}
+
+void Table::Prefetch(const Stripe& stripe, const std::uint64_t* hashes,
+                     Span<const std::uint32_t> positions) const {
+  for (const std::uint32_t i : positions) stripe.index.Prefetch(hashes[i]);
+  for (const std::uint32_t i : positions) {
+    const std::uint32_t number = stripe.index.Likely(hashes[i]);
+    if (number == RowIndex::kNone) continue;
+    const char* row = reinterpret_cast<const char*>(RowAt(stripe, number));
+    const char* end = row + std::min(row_bytes_, kPrefetchBytes);
+    for (; row < end; row += kLineBytes) __builtin_prefetch(row);
+    __builtin_prefetch(end - 1);
   }
 }
 
@@ -85,7 +157,8 @@ void Table::Push(Span<const RowId> ids, Span<const Clock> clocks,
                                       &gradients[i * dimension_], dimension_,
                                       row->values(),
                                       row->values() + dimension_);
-                     row->clock = ClockAfterPush(row->clock, clocks[i]);
+                     SetClock(stripe, row,
+                              ClockAfterPush(ClockOf(stripe, row), clocks[i]));
                    });
 }
 
@@ -103,7 +176,7 @@ void Table::FetchStale(Span<const RowId> ids, Span<const Clock> clocks,
   ForEach(ids, [&](Stripe& stripe, std::uint64_t hash, std::size_t i)
                    HET_NO_THREAD_SAFETY_ANALYSIS {
                      const Row* row = Find(stripe, hash, ids[i]);
-                     const Clock global = row == nullptr ? 0 : row->clock;
+                     const Clock global = row == nullptr ? 0 : ClockOf(stripe, row);
                      if (WithinReadStaleness(global, clocks[i], staleness)) {
                        views[i] = RowView{};
                      } else {
@@ -122,21 +195,23 @@ void Table::Assign(Staleness staleness, Span<const RowId> ids,
                                  dimension_ * sizeof(float));
                      optimizer_->InitializeSlots(dimension_,
                                                  row->values() + dimension_);
-                     row->clock = ClockAfterAssign(row->clock, staleness);
+                     SetClock(
+                         stripe, row,
+                         ClockAfterAssign(ClockOf(stripe, row), staleness));
                    });
 }
 
 void Table::TakeRows(const Table& other) {
   for (std::size_t s = 0; s < kStripes; ++s) {
-    const Stripe& from = other.stripes_[s];
-    Stripe& to = stripes_[s];
+    const Stripe& from = *other.stripes_[s];
+    Stripe& to = *stripes_[s];
     MutexLock from_lock(&from.mutex);
     MutexLock to_lock(&to.mutex);
-    for (std::size_t position = 0; position < from.rows; ++position) {
-      Row* old = other.RowAt(from, position);
-      Row* row = FindOrCreate(to, HashId(old->id), old->id);
+    for (std::size_t number = 0; number < from.rows; ++number) {
+      Row* old = other.RowAt(from, number);
+      Row* row = FindOrCreate(to, HashId(old->id()), old->id());
       std::memcpy(row->values(), old->values(), dimension_ * sizeof(float));
-      row->clock = old->clock;
+      SetClock(to, row, other.ClockOf(from, old));
     }
   }
 }
@@ -149,58 +224,68 @@ void Table::Copy(const Stripe& stripe, std::uint64_t hash, RowId id,
     return;
   }
   std::memcpy(values, row->values(), dimension_ * sizeof(float));
-  *view = {values, row->clock,
+  *view = {values, ClockOf(stripe, row),
            optimizer_->StepScale(row->values() + dimension_, dimension_)};
 }
 
-Table::Row* Table::RowAt(const Stripe& stripe, std::size_t position) const {
-  return reinterpret_cast<Row*>(stripe.chunks[position / kRowsPerChunk].get() +
-                                position % kRowsPerChunk * row_bytes_);
+Table::Row* Table::RowAt(const Stripe& stripe, std::size_t number) const {
+  const std::size_t in_chunk = number & ((std::size_t{1} << chunk_shift_) - 1);
+  return reinterpret_cast<Row*>(stripe.chunks[number >> chunk_shift_] +
+                                in_chunk * row_bytes_);
 }
 
 Table::Row* Table::Find(const Stripe& stripe, std::uint64_t hash,
                         RowId id) const {
-  if (stripe.buckets.empty()) return nullptr;
-  const std::size_t mask = stripe.buckets.size() - 1;
-  for (std::size_t b = (hash >> kStripeBits) & mask;; b = (b + 1) & mask) {
-    const Bucket& bucket = stripe.buckets[b];
-    if (bucket.row == 0) return nullptr;
-    if (bucket.tag != Tag(hash)) continue;
-    Row* row = RowAt(stripe, bucket.row - 1);
-    if (row->id == id) return row;
-  }
+  const std::uint32_t number = stripe.index.Find(
+      hash, [&](std::uint32_t candidate) HET_NO_THREAD_SAFETY_ANALYSIS {
+        return RowAt(stripe, candidate)->id() == id;
+      });
+  return number == RowIndex::kNone ? nullptr : RowAt(stripe, number);
 }
 
 Table::Row* Table::FindOrCreate(Stripe& stripe, std::uint64_t hash, RowId id) {
   Row* existing = Find(stripe, hash, id);
-  if (existing != nullptr) return existing;
-  if (4 * (stripe.rows + 1) > 3 * stripe.buckets.size()) Grow(stripe);
-  if (stripe.rows == stripe.chunks.size() * kRowsPerChunk) {
-    stripe.chunks.emplace_back(new char[kRowsPerChunk * row_bytes_]);
+  return existing != nullptr ? existing : Create(stripe, hash, id);
+}
+
+Table::Row* Table::Create(Stripe& stripe, std::uint64_t hash, RowId id) {
+  if (stripe.rows == stripe.chunks.size() << chunk_shift_) {
+    stripe.chunks.push_back(chunks_.Take());
   }
-  Row* row = new (RowAt(stripe, stripe.rows)) Row{id, 0};
+  Row* row = new (RowAt(stripe, stripe.rows)) Row(id);
   initializer_->Fill(id_, id, dimension_, row->values());
   optimizer_->InitializeSlots(dimension_, row->values() + dimension_);
+  stripe.index.Insert(
+      hash, static_cast<std::uint32_t>(stripe.rows),
+      [&](const std::uint32_t* numbers, std::size_t count,
+          std::uint64_t* hashes) HET_NO_THREAD_SAFETY_ANALYSIS {
+        for (std::size_t i = 0; i < count; ++i) {
+          if (i + kAhead < count) {
+            __builtin_prefetch(RowAt(stripe, numbers[i + kAhead]));
+          }
+          hashes[i] = HashId(RowAt(stripe, numbers[i])->id());
+        }
+      });
   ++stripe.rows;
-  const std::size_t mask = stripe.buckets.size() - 1;
-  std::size_t b = (hash >> kStripeBits) & mask;
-  while (stripe.buckets[b].row != 0) b = (b + 1) & mask;
-  stripe.buckets[b] = {Tag(hash), static_cast<std::uint32_t>(stripe.rows)};
+  std::size_t fullest = fullest_;
+  while (fullest < stripe.rows &&
+         !fullest_.compare_exchange_weak(fullest, stripe.rows)) {
+  }
   return row;
 }
 
-void Table::Grow(Stripe& stripe) {
-  std::vector<Bucket> grown(
-      stripe.buckets.empty() ? 16 : 2 * stripe.buckets.size());
-  const std::size_t mask = grown.size() - 1;
-  for (const Bucket& bucket : stripe.buckets) {
-    if (bucket.row == 0) continue;
-    std::size_t b =
-        (HashId(RowAt(stripe, bucket.row - 1)->id) >> kStripeBits) & mask;
-    while (grown[b].row != 0) b = (b + 1) & mask;
-    grown[b] = bucket;
+Clock Table::ClockOf(const Stripe& stripe, const Row* row) const {
+  return row->clock_ != kLargeClock ? Clock{row->clock_}
+                                    : stripe.large_clocks.at(row);
+}
+
+void Table::SetClock(Stripe& stripe, Row* row, Clock clock) const {
+  if (clock >= kLargeClock) {
+    stripe.large_clocks[row] = clock;
+    row->clock_ = kLargeClock;
+  } else {  // clocks never go back: there was no large one
+    row->clock_ = static_cast<std::uint32_t>(clock);
   }
-  stripe.buckets = std::move(grown);
 }
 
 TableStats Table::stats() const {
@@ -208,12 +293,15 @@ TableStats Table::stats() const {
   stats.name = spec_.name;
   stats.dimension = dimension_;
   stats.optimizer = ToString(spec_.optimizer);
-  for (const Stripe& stripe : stripes_) {
-    MutexLock lock(&stripe.mutex);
-    stats.rows += static_cast<std::int64_t>(stripe.rows);
+  for (const auto& stripe : stripes_) {
+    MutexLock lock(&stripe->mutex);
+    stats.rows += static_cast<std::int64_t>(stripe->rows);
+    // Of the chunk that is being filled, what is: the rest is not touched yet.
     stats.memory_bytes += static_cast<std::int64_t>(
-        stripe.chunks.size() * kRowsPerChunk * row_bytes_ +
-        stripe.buckets.capacity() * sizeof(Bucket) + sizeof(Stripe));
+        stripe->rows * row_bytes_ + stripe->index.memory_bytes() +
+        stripe->chunks.capacity() * sizeof(char*) +
+        stripe->large_clocks.size() * (sizeof(Row*) + sizeof(Clock)) +
+        sizeof(Stripe));
   }
   return stats;
 }

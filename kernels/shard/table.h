@@ -4,22 +4,25 @@
 // A row exists from its first push (or assignment). Until then reads say that it
 // has its initial value, which the reader computes, and leave no trace.
 //
-// Memory: rows live in chunks that never move, so growth copies no row; the
-// index costs 8 bytes per bucket at a load of at most 3/4, a row 16 bytes
-// beside its values and slots (id and clock).
+// Memory: a row has 12 bytes beside its values and slots (id and clock) and about
+// 6 in an index that grows a page at a time (RowIndex); rows live in chunks that
+// never move. A table grows without a pause: no call moves more than the pages
+// that its own rows fill.
 // Thread-safety: all methods may be called from any thread. Ids are spread over
 // stripes with a mutex each; a batch visits each stripe once. A batch is atomic
 // per row, not as a whole.
-// Lock order: one stripe at a time (TakeRows: the other table's, then its own);
-// nothing else is locked under a stripe.
+// Lock order: one stripe at a time (TakeRows: the other table's, then its own),
+// then that of Blocks; nothing else is locked under a stripe.
 
 #ifndef HET_TF_KERNELS_SHARD_TABLE_H_
 #define HET_TF_KERNELS_SHARD_TABLE_H_
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <unordered_map>
 #include <vector>
 
 #include "kernels/base/mutex.h"
@@ -28,6 +31,8 @@
 #include "kernels/base/types.h"
 #include "kernels/initializer/initializer.h"
 #include "kernels/optimizer/optimizer.h"
+#include "kernels/shard/blocks.h"
+#include "kernels/shard/row_index.h"
 #include "kernels/store/embedding_store.h"
 #include "kernels/store/exchange.h"
 #include "kernels/store/table_spec.h"
@@ -36,13 +41,22 @@ namespace het {
 
 class Table {
  public:
-  // Fails as Validate(spec) does.
-  static Result<std::unique_ptr<Table>> Create(const TableSpec& spec);
+  // Fails as Validate(spec) does. A test may ask for less room per stripe.
+  static Result<std::unique_ptr<Table>> Create(
+      const TableSpec& spec,
+      std::size_t max_rows_per_stripe = RowIndex::kMaxRows);
 
   const TableSpec& spec() const { return spec_; }
 
+  // Makes sure that `rows` more rows find room, whatever their ids, until
+  // Release(rows): of a table that is full RESOURCE_EXHAUSTED. (It has room for
+  // more than a thousand million rows.)
+  Status Reserve(std::size_t rows);
+  void Release(std::size_t rows);
+
   // Applies one optimizer step per id, in order, creating rows that are not
-  // there. REQUIRES for all: the arrays fit together (CheckTableExchange).
+  // there. REQUIRES for all: the arrays fit together (CheckTableExchange), and
+  // room has been reserved for ids that are pushed or assigned.
   void Push(Span<const RowId> ids, Span<const Clock> clocks,
             Span<const float> learning_rates, Span<const float> gradients);
 
@@ -66,43 +80,68 @@ class Table {
   TableStats stats() const;
 
  private:
-  static constexpr int kStripeBits = 6;
-  static constexpr std::size_t kStripes = std::size_t{1} << kStripeBits;
-  static constexpr std::size_t kRowsPerChunk = 256;
+  static constexpr std::size_t kStripes = 64;
+  static constexpr int kShareBits = 64 - RowIndex::kHashBits;
 
-  struct Row {
-    RowId id;
-    Clock clock;
-    // dimension values, then the slots
+  // Followed by dimension values and the slots.
+  class Row {
+   public:
+    explicit Row(RowId id) : id_{Half(id, 0), Half(id, 32)} {}
+    RowId id() const {
+      return static_cast<RowId>(std::uint64_t{id_[1]} << 32 | id_[0]);
+    }
     float* values() { return reinterpret_cast<float*>(this + 1); }
+
+   private:
+    friend class Table;
+    static std::uint32_t Half(RowId id, int shift) {
+      return static_cast<std::uint32_t>(static_cast<std::uint64_t>(id) >> shift);
+    }
+    std::uint32_t id_[2];      // halves, so that rows need not be aligned to 8
+    std::uint32_t clock_ = 0;  // kLargeClock: see Stripe::large_clocks
   };
-  struct Bucket {
-    std::uint32_t tag = 0;
-    std::uint32_t row = 0;  // position of the row plus 1; 0: empty
-  };
-  struct Stripe {
+  static constexpr std::uint32_t kLargeClock = 0xffffffff;
+
+  struct alignas(64) Stripe {
+    explicit Stripe(Blocks* segments) : index(segments) {}
     mutable Mutex mutex;
-    std::vector<Bucket> buckets HET_GUARDED_BY(mutex);
-    std::vector<std::unique_ptr<char[]>> chunks HET_GUARDED_BY(mutex);
+    RowIndex index HET_GUARDED_BY(mutex);
+    std::vector<char*> chunks HET_GUARDED_BY(mutex);
     std::size_t rows HET_GUARDED_BY(mutex) = 0;
+    // Of the rows whose clock does not fit beside them.
+    std::unordered_map<const Row*, Clock> large_clocks HET_GUARDED_BY(mutex);
   };
 
-  Table(const TableSpec& spec, std::unique_ptr<const Initializer> initializer,
+  Table(const TableSpec& spec, std::size_t max_rows_per_stripe,
+        std::unique_ptr<const Initializer> initializer,
         std::unique_ptr<const Optimizer> optimizer);
+
+  // The stripes have unequal shares of the hashes, from 1 to 2 times the
+  // smallest, so that their indices are not full, and grow, all at once.
+  static const std::array<std::uint8_t, std::size_t{1} << kShareBits> kStripeOf;
 
   // Calls visit(stripe, hash, i) for every position i, stripe by stripe with
   // the stripe locked, and in ascending order inside a stripe.
   template <typename Visit>
   void ForEach(Span<const RowId> ids, Visit visit) const;
+  // Has the rows brought near that these positions of a batch probably mean.
+  void Prefetch(const Stripe& stripe, const std::uint64_t* hashes,
+                Span<const std::uint32_t> positions) const
+      HET_REQUIRES(stripe.mutex);
 
-  Row* RowAt(const Stripe& stripe, std::size_t position) const
+  Row* RowAt(const Stripe& stripe, std::size_t number) const
       HET_REQUIRES(stripe.mutex);
   // Null when there is no such row.
   Row* Find(const Stripe& stripe, std::uint64_t hash, RowId id) const
       HET_REQUIRES(stripe.mutex);
   Row* FindOrCreate(Stripe& stripe, std::uint64_t hash, RowId id)
       HET_REQUIRES(stripe.mutex);
-  void Grow(Stripe& stripe) HET_REQUIRES(stripe.mutex);
+  Row* Create(Stripe& stripe, std::uint64_t hash, RowId id)
+      HET_REQUIRES(stripe.mutex);
+  Clock ClockOf(const Stripe& stripe, const Row* row) const
+      HET_REQUIRES(stripe.mutex);
+  void SetClock(Stripe& stripe, Row* row, Clock clock) const
+      HET_REQUIRES(stripe.mutex);
   void Copy(const Stripe& stripe, std::uint64_t hash, RowId id, float* values,
             RowView* view) const HET_REQUIRES(stripe.mutex);
 
@@ -113,8 +152,14 @@ class Table {
   const std::unique_ptr<const Optimizer> optimizer_;
   const std::size_t slots_;
   const std::size_t row_bytes_;
+  const int chunk_shift_;  // a chunk has 2^chunk_shift_ rows
+  const std::size_t max_rows_per_stripe_;
   float initial_step_scale_ = 1.0f;
-  mutable std::array<Stripe, kStripes> stripes_;
+  std::atomic<std::size_t> reserved_{0};
+  std::atomic<std::size_t> fullest_{0};  // rows of the fullest stripe
+  Blocks segments_{RowIndex::kSegmentBytes};
+  Blocks chunks_;
+  mutable std::vector<std::unique_ptr<Stripe>> stripes_;
 };
 
 }  // namespace het

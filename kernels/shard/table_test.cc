@@ -121,18 +121,75 @@ TEST(Table, KeepsEveryRowAndItsSlotsWhileItGrows) {
   }
 }
 
-TEST(Table, MemoryStaysNearWhatTheRowsNeed) {
-  const auto table = Make(Spec(16));
-  std::vector<RowId> ids;
-  for (RowId id = 0; id < 200000; ++id) ids.push_back(id);
-  Push(*table, ids, 1, 1);
-  const double per_row = static_cast<double>(table->stats().memory_bytes) / 2e5;
-  const double row = 16 * sizeof(float) + 16;
-  EXPECT_GT(per_row, row);
-  EXPECT_LT(per_row, 1.5 * row);
-  EXPECT_EQ(table->stats().name, "t");
-  EXPECT_EQ(table->stats().dimension, 16u);
-  EXPECT_EQ(table->stats().optimizer, "sgd()");
+TEST(Table, ARowCostsLessThan24BytesBesideItsValuesAndSlots) {
+  for (const char* optimizer : {"sgd", "adagrad"}) {
+    const auto table = Make(Spec(16, optimizer));
+    const double row = (optimizer == std::string("sgd") ? 16 : 32) * 4;
+    std::size_t pushed = 0;
+    // At all sizes, also where an index that doubles has just done so.
+    for (const std::size_t rows : {100000u, 130000u, 170000u, 220000u}) {
+      std::vector<RowId> ids;
+      for (; pushed < rows; ++pushed) ids.push_back(static_cast<RowId>(pushed));
+      Push(*table, ids, 1, 1);
+      const TableStats stats = table->stats();
+      EXPECT_EQ(stats.rows, static_cast<std::int64_t>(rows));
+      const double beside = static_cast<double>(stats.memory_bytes) /
+                                static_cast<double>(rows) -
+                            row;
+      EXPECT_GT(beside, 12 + 4) << rows << " rows";
+      EXPECT_LT(beside, 24) << rows << " rows";
+    }
+  }
+  const TableStats stats = Make(Spec(16))->stats();
+  EXPECT_EQ(stats.name, "t");
+  EXPECT_EQ(stats.dimension, 16u);
+  EXPECT_EQ(stats.optimizer, "sgd()");
+}
+
+TEST(Table, ClocksAreExactOverTheirWholeRange) {
+  const auto table = Make(Spec(1));
+  const Clock edge = Clock{1} << 32;
+  const std::vector<Clock> clocks = {0, 1, edge - 2, edge - 1, edge,
+                                     kUnboundedStaleness};
+  const std::vector<RowId> ids = {1, 2, 3, 4, 5, 6};
+  const std::vector<float> ones(6, 1);
+  table->Push(ids, clocks, ones, ones);
+  Rows rows(*table, ids);
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    EXPECT_EQ(rows.views[i].clock, clocks[i]);
+  }
+  Push(*table, ids, edge, 1);  // some grow large, none shrinks
+  rows = Rows(*table, ids);
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    EXPECT_EQ(rows.views[i].clock, std::max(clocks[i], edge));
+  }
+  std::vector<RowView> views(ids.size());
+  table->FetchStale(ids, std::vector<Clock>(6, edge - 3), 3,
+                    rows.values.data(), views.data());
+  EXPECT_FALSE(views[0].answered());
+  EXPECT_TRUE(views[5].answered());
+}
+
+TEST(Table, ReservesRoomOrSaysThatItIsFull) {
+  auto made = Table::Create(Spec(1), 100);
+  ASSERT_TRUE(made.ok());
+  const auto table = std::move(made).Take();
+  ASSERT_TRUE(table->Reserve(60).ok());
+  EXPECT_EQ(table->Reserve(41).code(), StatusCode::kResourceExhausted);
+  ASSERT_TRUE(table->Reserve(40).ok());  // nothing stays of the one refused
+  table->Release(100);
+  // However the ids fall, no stripe gets more rows than were reserved.
+  RowId id = 0;
+  Status status;
+  for (; (status = table->Reserve(1)).ok() && id < 64 * 100; ++id) {
+    Push(*table, {id}, 1, 1);
+    table->Release(1);
+  }
+  EXPECT_EQ(status.code(), StatusCode::kResourceExhausted);
+  EXPECT_NE(status.message().find("table 't' has"), std::string::npos)
+      << status.ToString();
+  EXPECT_GT(id, 100);
+  EXPECT_LT(id, 64 * 100);
 }
 
 TEST(Table, StaleRowsAloneAreCopied) {

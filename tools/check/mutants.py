@@ -178,7 +178,7 @@ MUTANTS = (
         "rows are born with their first push",
         "shard/table.cc",
         "  if (row == nullptr) {\n    *view",
-        "  if (row == nullptr || row->clock == 0) {\n    *view",
+        "  if (row == nullptr || ClockOf(stripe, row) == 0) {\n    *view",
         ((CONTRACT, "*ARowIsBorn*"),),
     ),
     Mutant(
