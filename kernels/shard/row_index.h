@@ -18,6 +18,10 @@
 #include <cstdint>
 #include <vector>
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 #include "kernels/shard/blocks.h"
 
 namespace het {
@@ -43,12 +47,13 @@ class RowIndex {
     if (directory_.empty()) return kNone;
     const Segment& segment = *directory_[Slot(hash)];
     for (std::size_t line = LineOf(hash);; line = Next(line)) {
-      for (const std::uint32_t entry : segment.lines[line]) {
-        if (entry == 0) return kNone;
-        if (entry >> kNumberBits == Tag(hash) && is_it(Number(entry))) {
-          return Number(entry);
-        }
+      const std::uint32_t* entries = segment.lines[line];
+      for (std::uint32_t mask = Matches(entries, Tag(hash)); mask != 0;
+           mask &= mask - 1) {
+        const std::uint32_t number = Number(entries[__builtin_ctz(mask)]);
+        if (is_it(number)) return number;
       }
+      if (entries[kEntries - 1] == 0) return kNone;
     }
   }
 
@@ -91,7 +96,7 @@ class RowIndex {
   static constexpr std::size_t kEntries = 16;
   static constexpr std::size_t kSplitAt = kLines * kEntries * 7 / 8;
 
-  struct Segment {
+  struct alignas(64) Segment {
     std::uint32_t lines[kLines][kEntries];  // 0: empty, and so the rest of a line
     std::uint32_t count;
     std::uint32_t depth;  // how many upper bits of the hash its rows share
@@ -99,6 +104,31 @@ class RowIndex {
   };
   static_assert(sizeof(Segment) == kSegmentBytes);
 
+  // Bit i: entry i of a line is there and has this tag.
+  static std::uint32_t Matches(const std::uint32_t* entries,
+                               std::uint32_t tag) {
+#ifdef __SSE2__  // of every x86-64
+    const __m128i wanted = _mm_set1_epi32(static_cast<int>(tag));
+    const auto* four = reinterpret_cast<const __m128i*>(entries);
+    __m128i found[4];
+    for (int i = 0; i < 4; ++i) {
+      const __m128i entry = _mm_load_si128(four + i);
+      const __m128i empty = _mm_cmpeq_epi32(entry, _mm_setzero_si128());
+      found[i] = _mm_andnot_si128(
+          empty, _mm_cmpeq_epi32(_mm_srli_epi32(entry, kNumberBits), wanted));
+    }
+    return static_cast<std::uint32_t>(_mm_movemask_epi8(
+        _mm_packs_epi16(_mm_packs_epi32(found[0], found[1]),
+                        _mm_packs_epi32(found[2], found[3]))));
+#else
+    std::uint32_t mask = 0;
+    for (std::size_t i = 0; i < kEntries; ++i) {
+      const bool match = entries[i] != 0 && entries[i] >> kNumberBits == tag;
+      mask |= std::uint32_t{match} << i;
+    }
+    return mask;
+#endif
+  }
   static std::uint32_t Number(std::uint32_t entry) {
     return (entry & ((1u << kNumberBits) - 1)) - 1;
   }

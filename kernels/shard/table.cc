@@ -27,7 +27,7 @@ int ChunkShift(std::size_t row_bytes) {
 }
 
 // Rows of a batch whose memory is asked for at once.
-constexpr std::size_t kAhead = 16;
+constexpr std::size_t kAtOnce = 32;
 constexpr std::size_t kLineBytes = 64;
 // Of a longer row the processor fetches the rest by itself.
 constexpr std::size_t kPrefetchBytes = 8 * kLineBytes;
@@ -124,27 +124,34 @@ void Table::ForEach(Span<const RowId> ids, Visit visit) const {
     if (begin[s] == begin[s + 1]) continue;
     Stripe& stripe = *stripes_[s];
     MutexLock lock(&stripe.mutex);
-    for (std::size_t from = begin[s]; from < begin[s + 1]; from += kAhead) {
-      const std::size_t count = std::min(kAhead, begin[s + 1] - from);
-      Prefetch(stripe, hashes.data(), {&order[from], count});
-      for (std::size_t k = from; k < from + count; ++k) {
+    for (std::size_t from = begin[s]; from < begin[s + 1]; from += kAtOnce) {
+      const std::size_t end = std::min<std::size_t>(from + kAtOnce, begin[s + 1]);
+      for (std::size_t k = from; k < end; ++k) {
+        stripe.index.Prefetch(hashes[order[k]]);
+      }
+      for (std::size_t k = from; k < end; ++k) {
+        PrefetchRow(stripe, hashes[order[k]]);
+      }
+      for (std::size_t k = from; k < end; ++k) {
         visit(stripe, hashes[order[k]], std::size_t{order[k]});
       }
     }
   }
 }
 
-void Table::Prefetch(const Stripe& stripe, const std::uint64_t* hashes,
-                     Span<const std::uint32_t> positions) const {
-  for (const std::uint32_t i : positions) stripe.index.Prefetch(hashes[i]);
-  for (const std::uint32_t i : positions) {
-    const std::uint32_t number = stripe.index.Likely(hashes[i]);
-    if (number == RowIndex::kNone) continue;
-    const char* row = reinterpret_cast<const char*>(RowAt(stripe, number));
-    const char* end = row + std::min(row_bytes_, kPrefetchBytes);
-    for (; row < end; row += kLineBytes) __builtin_prefetch(row);
-    __builtin_prefetch(end - 1);
+void Table::PrefetchRow(const Stripe& stripe, std::uint64_t hash) const {
+  const std::uint32_t number = stripe.index.Likely(hash);
+  if (number != RowIndex::kNone) {
+    const auto row = reinterpret_cast<std::uintptr_t>(RowAt(stripe, number));
+    const std::uintptr_t end = row + std::min(row_bytes_, kPrefetchBytes);
+    for (std::uintptr_t line = row / kLineBytes * kLineBytes; line < end;
+         line += kLineBytes) {
+      __builtin_prefetch(reinterpret_cast<const char*>(line));
+    }
   }
+  // To GCC a function that only prefetches has no effect, and it leaves calls of
+  // it out.
+  asm volatile("");
 }
 
 void Table::Push(Span<const RowId> ids, Span<const Clock> clocks,
@@ -260,8 +267,8 @@ Table::Row* Table::Create(Stripe& stripe, std::uint64_t hash, RowId id) {
       [&](const std::uint32_t* numbers, std::size_t count,
           std::uint64_t* hashes) HET_NO_THREAD_SAFETY_ANALYSIS {
         for (std::size_t i = 0; i < count; ++i) {
-          if (i + kAhead < count) {
-            __builtin_prefetch(RowAt(stripe, numbers[i + kAhead]));
+          if (i + kAtOnce < count) {
+            __builtin_prefetch(RowAt(stripe, numbers[i + kAtOnce]));
           }
           hashes[i] = HashId(RowAt(stripe, numbers[i])->id());
         }

@@ -124,9 +124,8 @@ class Table {
   // the stripe locked, and in ascending order inside a stripe.
   template <typename Visit>
   void ForEach(Span<const RowId> ids, Visit visit) const;
-  // Has the rows brought near that these positions of a batch probably mean.
-  void Prefetch(const Stripe& stripe, const std::uint64_t* hashes,
-                Span<const std::uint32_t> positions) const
+  // Has the row brought near that is probably meant.
+  void PrefetchRow(const Stripe& stripe, std::uint64_t hash) const
       HET_REQUIRES(stripe.mutex);
 
   Row* RowAt(const Stripe& stripe, std::size_t number) const
