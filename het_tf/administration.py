@@ -17,7 +17,7 @@ from typing import Any, Self
 import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 _SERVICE = "het.v1.EmbeddingShard"
 
 

@@ -142,6 +142,8 @@ class TableConfig:
       combiner: None, ``"sum"``, ``"mean"`` or ``"sqrtn"``: how the rows of one
         example's ids are made one.
       cache: None for no cache.
+      synchronous: one optimizer step per round over all workers, as one worker
+        with all their batches would take it; see `Embedding`.
     """
 
     name: str
@@ -152,6 +154,7 @@ class TableConfig:
     combiner: str | None = None
     cache: CacheConfig | None = None
     row_clipnorm: float | None = None
+    synchronous: bool = False
 
 
 @dataclass(frozen=True)

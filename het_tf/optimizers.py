@@ -169,7 +169,7 @@ class _Distributed(_Optimizer):
         # this step; the others do not wait for the AllReduce.
         self._step.update_rows(before)
         if runtime.size() > 1:
-            self._finish([table for table in tables if table is not None and table.is_synchronous])
+            self._finish([table for table in tables if table is not None and table.in_lock_step])
 
     def _broadcast(self) -> None:
         """Once, before the first step: one model for all, the variables that later steps train included."""
@@ -195,14 +195,14 @@ class _Distributed(_Optimizer):
             table.set_optimizer(optimizer_component(self, decays=self._use_weight_decay(table.anchor)))
         _ = table.handle
 
-    def _finish(self, synchronous: list[Table]) -> None:
-        if not synchronous:
+    def _finish(self, in_lock_step: list[Table]) -> None:
+        if not in_lock_step:
             return
         with tf.control_dependencies(self._step.updates):
             all_are_done = self._step.meet(self.iterations, "het_tf.step")
         # Whatever uses the tables next comes after this.
         with tf.control_dependencies([all_are_done]):
-            for table in synchronous:
+            for table in in_lock_step:
                 table.flush()
 
     def _clip_gradients(self, grads: list[Any]) -> list[Any]:
@@ -253,7 +253,8 @@ def _identity(variable: Any) -> str:
     table = anchors.table_of(variable)
     if table is None:
         return f"{variable.dtype} of shape {tuple(variable.shape)}"
-    return f"table {table.name!r} of dimension {table.spec.dimension} at staleness {table.spec.staleness:g}"
+    kind = "synchronous table" if table.spec.synchronous else "table"
+    return f"{kind} {table.name!r} of dimension {table.spec.dimension} at staleness {table.spec.staleness:g}"
 
 
 def _check_alike(hvd: Any, mine: list[tuple[str, str]]) -> None:

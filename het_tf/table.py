@@ -34,8 +34,15 @@ class TableSpec:
     cache: CacheConfig | None
     row_clipnorm: float | None
     reject_non_finite: bool
+    synchronous: bool
 
     def __post_init__(self) -> None:
+        if self.synchronous and self.staleness != 0:
+            raise ValueError(
+                f"table {self.name!r}: synchronous=True takes one optimizer step per round over all workers, which is "
+                f"there at staleness 0 alone, got staleness={self.staleness:g}: give it no cache, or "
+                "CacheConfig(..., staleness=0)"
+            )
         # A share without a vocabulary is an error here, not at the first step.
         _ = self.capacity
 
@@ -76,7 +83,7 @@ class Table:
         return self._handle is not None
 
     @property
-    def is_synchronous(self) -> bool:
+    def in_lock_step(self) -> bool:
         """Staleness 0: a commit is in the shards before the next step reads."""
         return self.spec.staleness == 0
 
@@ -103,6 +110,7 @@ class Table:
                 capacity=spec.capacity,
                 staleness=-1 if spec.staleness == UNBOUNDED else int(spec.staleness),
                 policy=spec.cache.policy if spec.cache is not None else "lfu",
+                synchronous=spec.synchronous,
                 max_pending_commits=(spec.cache.max_pending_steps or 0) if spec.cache is not None else 0,
                 vocabulary_size=spec.vocabulary_size or 0,
                 reject_non_finite=spec.reject_non_finite,

@@ -58,6 +58,10 @@ class Embedding(keras.layers.Layer):
       table: name of the table on the shards (default: the layer's name). Layers
         with one table share its rows.
       reject_non_finite: a gradient with NaN or Inf is an error and not applied.
+      synchronous: the shards add up what all workers push in a round before the
+        optimizer takes one step, with one weight decay and one `row_clipnorm`,
+        so that N workers train as one with N times the batch, with every
+        optimizer. At staleness 0 alone (no cache, or one with staleness=0).
 
     Call arguments:
       inputs: ids of any rank, int32 or int64, dense, ragged or sparse.
@@ -85,6 +89,7 @@ class Embedding(keras.layers.Layer):
         table: str | None = None,
         row_clipnorm: float | None = None,
         reject_non_finite: bool = False,
+        synchronous: bool = False,
         **kwargs: Any,
     ) -> None:
         for refused in ("weights", "lora_rank", "quantization_config"):
@@ -132,6 +137,7 @@ class Embedding(keras.layers.Layer):
             cache=cache,
             row_clipnorm=row_clipnorm,
             reject_non_finite=reject_non_finite,
+            synchronous=synchronous,
         )
         self._table: Table | None = None
 
@@ -146,6 +152,7 @@ class Embedding(keras.layers.Layer):
             cache=config.cache,
             optimizer=config.optimizer,
             row_clipnorm=config.row_clipnorm,
+            synchronous=config.synchronous,
             table=config.name,
             **kwargs,
         )
@@ -235,6 +242,7 @@ class Embedding(keras.layers.Layer):
             "table": self._spec.name,
             "row_clipnorm": self._spec.row_clipnorm,
             "reject_non_finite": self.reject_non_finite,
+            "synchronous": self._spec.synchronous,
         }
 
     @classmethod

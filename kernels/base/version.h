@@ -9,7 +9,7 @@ namespace het {
 inline constexpr char kVersion[] = "0.1.0";
 
 // A worker and a shard talk to each other only when these are equal.
-inline constexpr int kProtocolVersion = 2;
+inline constexpr int kProtocolVersion = 3;
 
 }  // namespace het
 

@@ -112,6 +112,7 @@ void CacheCore::Send(std::shared_ptr<Flight> flight,
   exchange.validate_ids = flight->validate_ids;
   exchange.validate_clocks = flight->validate_clocks;
   exchange.fetch_ids = flight->fetch_ids;
+  exchange.round = RoundOf(*flight);
   flight->request.tables.push_back(exchange);
   flight->number = ++last_number_;
   under_way_.insert(flight->number);
@@ -121,6 +122,15 @@ void CacheCore::Send(std::shared_ptr<Flight> flight,
   }
   counts.pushed_rows += static_cast<std::int64_t>(flight->pushes.ids.size());
   queue_.push_back(std::move(flight));
+}
+
+// Who has not committed yet may be one who never does, and then must not close
+// the rounds of those who train. Between two commits all rounds so far are over.
+std::uint64_t CacheCore::RoundOf(const Flight& flight) const {
+  if (!table_.synchronous) return 0;
+  if (flight.round != 0) return flight.round;
+  if (!flight.pushes.empty() || commit_ == 0) return Round();
+  return Round() + 1;
 }
 
 bool CacheCore::Join(Entry entry, const std::shared_ptr<Operation>& operation) {

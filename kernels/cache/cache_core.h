@@ -155,6 +155,11 @@ class CacheCore : public std::enable_shared_from_this<CacheCore> {
   void WriteRows(const Batch& batch, const float* gradients,
                  float learning_rate, float scale) HET_REQUIRES(mutex);
 
+  // The number of the last commit: of the round under way, or of the last one.
+  std::uint64_t Round() const HET_REQUIRES(mutex) {
+    return static_cast<std::uint64_t>(commit_);
+  }
+
   // --- Flights. -------------------------------------------------------------
 
   void Fetch(Entry entry, Flight* flight) HET_REQUIRES(mutex);
@@ -231,6 +236,7 @@ class CacheCore : public std::enable_shared_from_this<CacheCore> {
   void UnstageOld() HET_REQUIRES(mutex);
   // Drops what is no longer used and does not stay. False: it stays, idle.
   bool DropIfUnwanted(Entry entry) HET_REQUIRES(mutex);
+  std::uint64_t RoundOf(const Flight& flight) const HET_REQUIRES(mutex);
   std::uint16_t SlotOf(Flight* flight) HET_REQUIRES(mutex);
   // The step of a row whose optimizer is not linear.
   float StepOf(Entry entry) const HET_REQUIRES(mutex) {

@@ -26,6 +26,11 @@ Status Check(const TableSpec& table, const CacheOptions& options) {
   if (options.staleness < 0) {
     return refuse("staleness", options.staleness, "at least 0");
   }
+  if (table.synchronous && options.staleness != 0) {
+    return refuse("staleness", options.staleness,
+                  "0, for the table is synchronous: its workers take every step "
+                  "together");
+  }
   if (options.max_pending_commits < 0) {
     return refuse("max_pending_commits", options.max_pending_commits,
                   "at least 1, or 0 for the default");

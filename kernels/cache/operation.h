@@ -92,6 +92,10 @@ class Flight {
     return fetch_ids.size() + validate_ids.size();
   }
 
+  // Of a synchronous table: of the commit that is being made; 0: of a read
+  // between two commits.
+  std::uint64_t round = 0;
+
   // Set when the flight is sent.
   ExchangeRequest request;
   std::uint64_t number = 0;

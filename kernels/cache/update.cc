@@ -52,6 +52,7 @@ void Update::Commit(CacheCore& core) {
   core.NoteWrites(*batch_, learning_rate_);
   core.WriteRows(*batch_, gradients_, learning_rate_, scale_);
   core.CloseLookups();
+  for (const auto& flight : flights) flight->round = core.Round();
   if (!flights.empty()) {
     core.SendWithDue(std::move(flights), shared_from_this());
   }
@@ -71,6 +72,7 @@ bool Update::PushWritten(CacheCore& core) {
     if (core.state(entry).pending_commits == 0) continue;
     core.Push(entry, core.Room(&flights));
   }
+  for (const auto& flight : flights) flight->round = core.Round();
   Release(core);
   core.SendWithDue(std::move(flights), shared_from_this());
   // Another operation may have pushed what this one wrote.

@@ -103,6 +103,7 @@ REGISTER_OP("HetEmbeddingTable")
     .Attr("optimizer: string = 'none'")
     .Attr("optimizer_names: list(string) = []")
     .Attr("optimizer_values: list(float) = []")
+    .Attr("synchronous: bool = false")
     .Attr("capacity: int >= 0 = 0")
     .Attr("staleness: int >= -1 = 0")
     .Attr("policy: string = 'lfu'")
@@ -120,6 +121,7 @@ A table in the store with this worker's cache before it. The same shared_name
 gives the same table and cache; other options under it are an error, except that
 a table with optimizer "none" gets the first other one that is given.
 
+synchronous: one optimizer step per round over all workers; staleness 0 alone.
 staleness: in clock ticks; -1 is unbounded.
 capacity: rows kept between steps; 0 is no cache.
 row_format, gradient_format: how rows and gradients travel to and from shards in

@@ -109,6 +109,8 @@ class TableOp : public OpKernel {
                                          &spec_.initializer));
     OP_REQUIRES_OK(context, GetComponent(context, "optimizer",
                                          &spec_.optimizer));
+    OP_REQUIRES_OK(context,
+                   context->GetAttr("synchronous", &spec_.synchronous));
     OP_REQUIRES_OK(context, context->GetAttr("capacity", &capacity));
     OP_REQUIRES_OK(context, context->GetAttr("staleness", &staleness));
     OP_REQUIRES_OK(context, context->GetAttr("policy", &options_.policy));

@@ -109,7 +109,7 @@ Status DecodeTable(Piece message, DecodedRequest::Arrays* arrays,
   Piece gradients;
   std::vector<float> scales;
   HET_RETURN_IF_ERROR(ForEachField(
-      message, "-10222222200002",
+      message, "-102222222000020",
       [&](int field, std::uint64_t number, Piece bytes) -> Status {
         const auto size = static_cast<std::int64_t>(bytes.size);
         switch (field) {
@@ -154,6 +154,9 @@ Status DecodeTable(Piece message, DecodedRequest::Arrays* arrays,
           case 14:
             kinds->gradients += size;
             return CopyArray(bytes, &scales);
+          case 15:
+            table->round = number;
+            return OkStatus();
           default:
             return OkStatus();
         }

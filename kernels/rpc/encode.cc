@@ -162,6 +162,7 @@ void WriteTable(MessageWriter& out, const TableExchange& table,
   WriteIds(out, 9, table.fetch_ids, plan.fetch_ids, bytes);
   out.VarintField(12, static_cast<std::uint64_t>(table.row_format));
   out.VarintField(13, static_cast<std::uint64_t>(table.gradient_format));
+  out.VarintField(15, table.round);
 }
 
 // --- Replies. ---------------------------------------------------------------

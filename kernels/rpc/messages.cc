@@ -45,6 +45,7 @@ v1::CreateTableRequest ToMessage(const TableSpec& spec) {
   Fill(spec.initializer, message.mutable_initializer());
   message.set_seed(spec.seed);
   Fill(spec.optimizer, message.mutable_optimizer());
+  message.set_synchronous(spec.synchronous);
   return message;
 }
 
@@ -55,6 +56,7 @@ TableSpec FromMessage(const v1::CreateTableRequest& message) {
   spec.initializer = FromMessage(message.initializer());
   spec.seed = message.seed();
   spec.optimizer = FromMessage(message.optimizer());
+  spec.synchronous = message.synchronous();
   return spec;
 }
 

@@ -15,7 +15,7 @@ namespace {
 constexpr std::size_t kFirstRegionBytes = std::size_t{512} << 10;
 constexpr std::size_t kLargestRegionBytes = std::size_t{64} << 20;
 // Smaller ones are used up before a thread would have been of use.
-constexpr std::size_t kProvidedRegionBytes = std::size_t{8} << 20;
+constexpr std::size_t kProvidedRegionBytes = std::size_t{4} << 20;
 constexpr std::size_t kAheadBytes = 2 * kHugePageBytes;
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "kernels/base/incarnation.h"
+#include "kernels/optimizer/no_optimizer.h"
 #include "kernels/store/check_request.h"
 
 namespace het {
@@ -95,6 +96,7 @@ Result<ExchangeReply> Shard::Execute(const ExchangeRequest& request,
     tables.push_back(FindTable(exchange.table));
     if (tables.back() == nullptr) return UnknownTable(exchange.table);
     HET_RETURN_IF_ERROR(CheckTableExchange(exchange, tables.back()->spec()));
+    HET_RETURN_IF_ERROR(tables.back()->CheckRound(exchange));
   }
   HET_RETURN_IF_ERROR(CheckReplySize(request, tables));
   // A repeated exchange asks for room again, so that one refused stays refused.
@@ -128,15 +130,17 @@ Result<ExchangeReply> Shard::Execute(const ExchangeRequest& request,
     Table& table = *tables[t];
     if (!repeated) {
       table.Push(exchange.push_ids, exchange.push_clocks,
-                 exchange.push_learning_rates, exchange.push_gradients);
+                 exchange.push_learning_rates, exchange.push_gradients,
+                 exchange.round);
     }
     if (rows[t] == nullptr) continue;
     TableReply& answer = reply.tables[t];
-    table.Fetch(exchange.fetch_ids, rows[t].get(), answer.fetched.data());
+    table.Fetch(exchange.fetch_ids, rows[t].get(), answer.fetched.data(),
+                exchange.round);
     table.FetchStale(exchange.validate_ids, exchange.validate_clocks,
                      exchange.staleness,
                      rows[t].get() + answer.fetched.size() * answer.dimension,
-                     answer.validated.data());
+                     answer.validated.data(), exchange.round);
   }
   return reply;
 }
@@ -165,7 +169,12 @@ Status Shard::CreateTable(const TableSpec& spec) {
   const std::shared_ptr<Table> existing = FindTable(spec.id());
   if (existing != nullptr) {
     HET_RETURN_IF_ERROR(CheckSameSpec(existing->spec(), spec));
-    if (!BringsOptimizer(existing->spec(), spec)) return OkStatus();
+    if (!BringsOptimizer(existing->spec(), spec)) {
+      // Somebody begins to train: rounds that an earlier job has left are over.
+      // Those of a job that runs are not open while its workers start.
+      if (!IsNoOptimizer(spec.optimizer)) existing->CloseRounds();
+      return OkStatus();
+    }
   }
   Result<std::unique_ptr<Table>> table = Table::Create(spec);
   HET_RETURN_IF_ERROR(table.status());

@@ -18,7 +18,7 @@ std::uint64_t HashId(RowId id) {
 }
 
 // Chunks are about this large, so that those begun in every stripe do not weigh.
-constexpr std::size_t kChunkBytes = std::size_t{64} << 10;
+constexpr std::size_t kChunkBytes = std::size_t{128} << 10;
 
 int ChunkShift(std::size_t row_bytes) {
   int shift = 0;
@@ -27,7 +27,7 @@ int ChunkShift(std::size_t row_bytes) {
 }
 
 // Rows of a batch whose memory is asked for at once.
-constexpr std::size_t kAtOnce = 32;
+constexpr std::size_t kAtOnce = 64;
 constexpr std::size_t kLineBytes = 64;
 // Of a longer row the processor fetches the rest by itself.
 constexpr std::size_t kPrefetchBytes = 8 * kLineBytes;
@@ -129,9 +129,11 @@ void Table::ForEach(Span<const RowId> ids, Visit visit) const {
       for (std::size_t k = from; k < end; ++k) {
         stripe.index.Prefetch(hashes[order[k]]);
       }
+      std::array<const char*, kAtOnce> rows;
       for (std::size_t k = from; k < end; ++k) {
-        PrefetchRow(stripe, hashes[order[k]]);
+        rows[k - from] = Prefetch(stripe, hashes[order[k]]);
       }
+      PrefetchRest({rows.data(), end - from});
       for (std::size_t k = from; k < end; ++k) {
         visit(stripe, hashes[order[k]], std::size_t{order[k]});
       }
@@ -139,13 +141,21 @@ void Table::ForEach(Span<const RowId> ids, Visit visit) const {
   }
 }
 
-void Table::PrefetchRow(const Stripe& stripe, std::uint64_t hash) const {
+const char* Table::Prefetch(const Stripe& stripe, std::uint64_t hash) const {
   const std::uint32_t number = stripe.index.Likely(hash);
-  if (number != RowIndex::kNone) {
-    const auto row = reinterpret_cast<std::uintptr_t>(RowAt(stripe, number));
-    const std::uintptr_t end = row + std::min(row_bytes_, kPrefetchBytes);
-    for (std::uintptr_t line = row / kLineBytes * kLineBytes; line < end;
-         line += kLineBytes) {
+  if (number == RowIndex::kNone) return nullptr;
+  const auto* row = reinterpret_cast<const char*>(RowAt(stripe, number));
+  __builtin_prefetch(row);
+  return row;
+}
+
+void Table::PrefetchRest(Span<const char* const> rows) const {
+  for (const char* row : rows) {
+    if (row == nullptr) continue;
+    const auto begin = reinterpret_cast<std::uintptr_t>(row);
+    const std::uintptr_t end = begin + std::min(row_bytes_, kPrefetchBytes);
+    for (std::uintptr_t line = (begin / kLineBytes + 1) * kLineBytes;
+         line < end; line += kLineBytes) {
       __builtin_prefetch(reinterpret_cast<const char*>(line));
     }
   }
@@ -154,9 +164,44 @@ void Table::PrefetchRow(const Stripe& stripe, std::uint64_t hash) const {
   asm volatile("");
 }
 
+Status Table::CheckRound(const TableExchange& exchange) const {
+  const std::uint64_t newest = newest_round_;
+  if (!spec_.synchronous || exchange.push_ids.empty() ||
+      exchange.round >= newest) {
+    return OkStatus();
+  }
+  return FailedPrecondition(
+      "table '", spec_.name, "' is synchronous and has seen round ", newest,
+      ", a worker pushes to round ", exchange.round,
+      ": all workers have to take every step together, and one job at a time "
+      "may train the table");
+}
+
+void Table::NoteRound(std::uint64_t round) const {
+  std::uint64_t newest = newest_round_;
+  while (newest < round &&
+         !newest_round_.compare_exchange_weak(newest, round)) {
+  }
+}
+
 void Table::Push(Span<const RowId> ids, Span<const Clock> clocks,
-                 Span<const float> learning_rates,
-                 Span<const float> gradients) {
+                 Span<const float> learning_rates, Span<const float> gradients,
+                 std::uint64_t round) {
+  if (spec_.synchronous) {
+    NoteRound(round);
+    ForEach(ids, [&](Stripe& stripe, std::uint64_t hash, std::size_t i)
+                     HET_NO_THREAD_SAFETY_ANALYSIS {
+                       CloseBefore(stripe, round);
+                       if (stripe.round.number() == 0) {
+                         stripe.round.Begin(round);
+                       }
+                       stripe.round.Add(FindOrCreate(stripe, hash, ids[i]),
+                                        clocks[i], learning_rates[i],
+                                        &gradients[i * dimension_],
+                                        dimension_);
+                     });
+    return;
+  }
   ForEach(ids, [&](Stripe& stripe, std::uint64_t hash, std::size_t i)
                    HET_NO_THREAD_SAFETY_ANALYSIS {
                      Row* row = FindOrCreate(stripe, hash, ids[i]);
@@ -169,26 +214,32 @@ void Table::Push(Span<const RowId> ids, Span<const Clock> clocks,
                    });
 }
 
-void Table::Fetch(Span<const RowId> ids, float* values, RowView* views) const {
+void Table::Fetch(Span<const RowId> ids, float* values, RowView* views,
+                  std::uint64_t round) const {
+  if (spec_.synchronous) NoteRound(round);
+  std::vector<float> scratch;
   ForEach(ids, [&](Stripe& stripe, std::uint64_t hash, std::size_t i)
                    HET_NO_THREAD_SAFETY_ANALYSIS {
-                     Copy(stripe, hash, ids[i], values + i * dimension_,
-                          &views[i]);
+                     CloseBefore(stripe, round);
+                     Copy(See(stripe, hash, ids[i], round, &scratch),
+                          values + i * dimension_, &views[i]);
                    });
 }
 
 void Table::FetchStale(Span<const RowId> ids, Span<const Clock> clocks,
-                       Staleness staleness, float* values,
-                       RowView* views) const {
+                       Staleness staleness, float* values, RowView* views,
+                       std::uint64_t round) const {
+  if (spec_.synchronous) NoteRound(round);
+  std::vector<float> scratch;
   ForEach(ids, [&](Stripe& stripe, std::uint64_t hash, std::size_t i)
                    HET_NO_THREAD_SAFETY_ANALYSIS {
-                     const Row* row = Find(stripe, hash, ids[i]);
-                     const Clock global = row == nullptr ? 0 : ClockOf(stripe, row);
-                     if (WithinReadStaleness(global, clocks[i], staleness)) {
+                     CloseBefore(stripe, round);
+                     const Seen row =
+                         See(stripe, hash, ids[i], round, &scratch);
+                     if (WithinReadStaleness(row.clock, clocks[i], staleness)) {
                        views[i] = RowView{};
                      } else {
-                       Copy(stripe, hash, ids[i], values + i * dimension_,
-                            &views[i]);
+                       Copy(row, values + i * dimension_, &views[i]);
                      }
                    });
 }
@@ -197,6 +248,7 @@ void Table::Assign(Staleness staleness, Span<const RowId> ids,
                    Span<const float> rows) {
   ForEach(ids, [&](Stripe& stripe, std::uint64_t hash, std::size_t i)
                    HET_NO_THREAD_SAFETY_ANALYSIS {
+                     Close(stripe);
                      Row* row = FindOrCreate(stripe, hash, ids[i]);
                      std::memcpy(row->values(), &rows[i * dimension_],
                                  dimension_ * sizeof(float));
@@ -206,6 +258,53 @@ void Table::Assign(Staleness staleness, Span<const RowId> ids,
                          stripe, row,
                          ClockAfterAssign(ClockOf(stripe, row), staleness));
                    });
+}
+
+// --- Rounds of a synchronous table. -----------------------------------------
+
+void Table::CloseRounds() {
+  for (const auto& stripe : stripes_) {
+    MutexLock lock(&stripe->mutex);
+    Close(*stripe);
+  }
+  newest_round_ = 0;
+}
+
+void Table::CloseBefore(Stripe& stripe, std::uint64_t round) const {
+  if (stripe.round.number() < round) Close(stripe);
+}
+
+void Table::Close(Stripe& stripe) const {
+  OpenRound& round = stripe.round;
+  for (std::size_t i = 0; i < round.size(); ++i) {
+    if (i + kAtOnce < round.size()) {
+      __builtin_prefetch(round[i + kAtOnce].row);
+    }
+    Row* row = static_cast<Row*>(round[i].row);
+    optimizer_->Step(round[i].learning_rate, round.sum(i, dimension_),
+                     dimension_, row->values(), row->values() + dimension_);
+    SetClock(stripe, row,
+             ClockAfterPush(ClockOf(stripe, row), round[i].clock));
+  }
+  if (round.number() != 0) round.End();
+}
+
+Table::Seen Table::See(const Stripe& stripe, std::uint64_t hash, RowId id,
+                       std::uint64_t round, std::vector<float>* scratch) const {
+  Row* row = Find(stripe, hash, id);
+  if (row == nullptr) return {};
+  Seen seen = {row->values(), row->values() + dimension_,
+               ClockOf(stripe, row)};
+  if (round != 0 || stripe.round.number() == 0) return seen;
+  const std::size_t i = stripe.round.Find(row);
+  if (i == OpenRound::kNone) return seen;
+  scratch->assign(seen.values, seen.values + dimension_ + slots_);
+  float* values = scratch->data();
+  optimizer_->Step(stripe.round[i].learning_rate,
+                   stripe.round.sum(i, dimension_), dimension_, values,
+                   values + dimension_);
+  return {values, values + dimension_,
+          ClockAfterPush(seen.clock, stripe.round[i].clock)};
 }
 
 void Table::TakeRows(const Table& other) {
@@ -223,16 +322,13 @@ void Table::TakeRows(const Table& other) {
   }
 }
 
-void Table::Copy(const Stripe& stripe, std::uint64_t hash, RowId id,
-                 float* values, RowView* view) const {
-  Row* row = Find(stripe, hash, id);
-  if (row == nullptr) {
+void Table::Copy(const Seen& row, float* values, RowView* view) const {
+  if (row.values == nullptr) {
     *view = {nullptr, 0, initial_step_scale_, true};
     return;
   }
-  std::memcpy(values, row->values(), dimension_ * sizeof(float));
-  *view = {values, ClockOf(stripe, row),
-           optimizer_->StepScale(row->values() + dimension_, dimension_)};
+  std::memcpy(values, row.values, dimension_ * sizeof(float));
+  *view = {values, row.clock, optimizer_->StepScale(row.slots, dimension_)};
 }
 
 Table::Row* Table::RowAt(const Stripe& stripe, std::size_t number) const {
@@ -307,6 +403,7 @@ TableStats Table::stats() const {
     stats.memory_bytes += static_cast<std::int64_t>(
         stripe->rows * row_bytes_ + stripe->index.memory_bytes() +
         stripe->chunks.capacity() * sizeof(char*) +
+        stripe->round.memory_bytes() +
         stripe->large_clocks.size() * (sizeof(Row*) + sizeof(Clock)) +
         sizeof(Stripe));
   }

@@ -11,6 +11,9 @@
 // Thread-safety: all methods may be called from any thread. Ids are spread over
 // stripes with a mutex each; a batch visits each stripe once. A batch is atomic
 // per row, not as a whole.
+// A synchronous table (TableSpec) keeps the pushes of the round that is under way
+// beside the rows (OpenRound). A stripe closes it, taking the steps, when a push or
+// a read of a later round comes.
 // Lock order: one stripe at a time (TakeRows: the other table's, then its own),
 // then that of Blocks; nothing else is locked under a stripe.
 
@@ -32,6 +35,7 @@
 #include "kernels/initializer/initializer.h"
 #include "kernels/optimizer/optimizer.h"
 #include "kernels/shard/blocks.h"
+#include "kernels/shard/open_round.h"
 #include "kernels/shard/row_index.h"
 #include "kernels/store/embedding_store.h"
 #include "kernels/store/exchange.h"
@@ -54,22 +58,37 @@ class Table {
   Status Reserve(std::size_t rows);
   void Release(std::size_t rows);
 
+  // Of a synchronous table: FAILED_PRECONDITION for pushes of a round before one
+  // that has been seen, because the workers are not in step.
+  Status CheckRound(const TableExchange& exchange) const;
+
   // Applies one optimizer step per id, in order, creating rows that are not
-  // there. REQUIRES for all: the arrays fit together (CheckTableExchange), and
+  // there. A synchronous table adds them to the round (TableExchange), and rows
+  // and clocks stay as they are until that is closed. REQUIRES for all: the arrays fit together (CheckTableExchange), and
   // room has been reserved for ids that are pushed or assigned.
   void Push(Span<const RowId> ids, Span<const Clock> clocks,
-            Span<const float> learning_rates, Span<const float> gradients);
+            Span<const float> learning_rates, Span<const float> gradients,
+            std::uint64_t round = 0);
 
   // Copies row i to values + i * dimension and describes it in views[i]; of a
-  // row that does not exist nothing is copied and the view says `initial`.
-  void Fetch(Span<const RowId> ids, float* values, RowView* views) const;
+  // row that does not exist nothing is copied and the view says `initial`. Of a
+  // synchronous table a read of round r closes the rounds before it and does not
+  // see what has been pushed in r; one without a round closes nothing and sees
+  // the rows as they would be if the open round were closed.
+  void Fetch(Span<const RowId> ids, float* values, RowView* views,
+             std::uint64_t round = 0) const;
 
   // As Fetch, but only for rows whose copy at clocks[i] breaks `staleness`;
   // the others get a view without values.
   void FetchStale(Span<const RowId> ids, Span<const Clock> clocks,
-                  Staleness staleness, float* values, RowView* views) const;
+                  Staleness staleness, float* values, RowView* views,
+                  std::uint64_t round = 0) const;
 
-  // Overwrites rows: values from `rows`, slots as new, clocks moved on.
+  // Takes the steps of every open round; the next one may have any number.
+  void CloseRounds();
+
+  // Overwrites rows: values from `rows`, slots as new, clocks moved on; open
+  // rounds are closed before.
   void Assign(Staleness staleness, Span<const RowId> ids,
               Span<const float> rows);
 
@@ -108,6 +127,7 @@ class Table {
     RowIndex index HET_GUARDED_BY(mutex);
     std::vector<char*> chunks HET_GUARDED_BY(mutex);
     std::size_t rows HET_GUARDED_BY(mutex) = 0;
+    OpenRound round HET_GUARDED_BY(mutex);  // of a synchronous table
     // Of the rows whose clock does not fit beside them.
     std::unordered_map<const Row*, Clock> large_clocks HET_GUARDED_BY(mutex);
   };
@@ -124,9 +144,12 @@ class Table {
   // the stripe locked, and in ascending order inside a stripe.
   template <typename Visit>
   void ForEach(Span<const RowId> ids, Visit visit) const;
-  // Has the row brought near that is probably meant.
-  void PrefetchRow(const Stripe& stripe, std::uint64_t hash) const
+  // Has the beginning of the row brought near that is probably meant, or gives
+  // null; then the rest of such rows, once their pages have been found: walks
+  // to pages, not lines, are what a large table waits for.
+  const char* Prefetch(const Stripe& stripe, std::uint64_t hash) const
       HET_REQUIRES(stripe.mutex);
+  void PrefetchRest(Span<const char* const> rows) const;
 
   Row* RowAt(const Stripe& stripe, std::size_t number) const
       HET_REQUIRES(stripe.mutex);
@@ -141,8 +164,22 @@ class Table {
       HET_REQUIRES(stripe.mutex);
   void SetClock(Stripe& stripe, Row* row, Clock clock) const
       HET_REQUIRES(stripe.mutex);
-  void Copy(const Stripe& stripe, std::uint64_t hash, RowId id, float* values,
-            RowView* view) const HET_REQUIRES(stripe.mutex);
+  // A row as a reader of a round sees it; null values: it does not exist.
+  struct Seen {
+    const float* values = nullptr;
+    const float* slots = nullptr;
+    Clock clock = 0;
+  };
+  // The step of an open round is taken in `scratch`, where it is to be seen.
+  Seen See(const Stripe& stripe, std::uint64_t hash, RowId id,
+           std::uint64_t round, std::vector<float>* scratch) const
+      HET_REQUIRES(stripe.mutex);
+  void Copy(const Seen& row, float* values, RowView* view) const;
+  // Closes a stripe's open round if it comes before `round`.
+  void CloseBefore(Stripe& stripe, std::uint64_t round) const
+      HET_REQUIRES(stripe.mutex);
+  void Close(Stripe& stripe) const HET_REQUIRES(stripe.mutex);
+  void NoteRound(std::uint64_t round) const;
 
   const TableSpec spec_;
   const TableId id_;
@@ -154,6 +191,7 @@ class Table {
   const int chunk_shift_;  // a chunk has 2^chunk_shift_ rows
   const std::size_t max_rows_per_stripe_;
   float initial_step_scale_ = 1.0f;
+  mutable std::atomic<std::uint64_t> newest_round_{0};
   std::atomic<std::size_t> reserved_{0};
   std::atomic<std::size_t> fullest_{0};  // rows of the fullest stripe
   Blocks segments_{RowIndex::kSegmentBytes};

@@ -259,6 +259,95 @@ TEST(Table, ConcurrentPushesAreAllAppliedAndReadsSeeWholeRows) {
   }
 }
 
+// A synchronous table: adagrad, dimension 1, rows from 0, learning rate 1.
+class SynchronousTable : public testing::Test {
+ protected:
+  SynchronousTable() {
+    spec_ = Spec(1, "adagrad");
+    spec_.initializer = {"zeros", {}};
+    spec_.synchronous = true;
+    table_ = Make(spec_);
+  }
+  void PushTo(std::uint64_t round, RowId id, Clock clock, float gradient) {
+    table_->Push(std::vector<RowId>{id}, std::vector<Clock>{clock},
+                 std::vector<float>{1}, std::vector<float>{gradient}, round);
+  }
+  RowView Read(std::uint64_t round, RowId id) {
+    RowView view;
+    table_->Fetch(std::vector<RowId>{id}, &value_, &view, round);
+    return view;
+  }
+  // The row after steps of these gradients.
+  float After(const std::vector<float>& gradients) {
+    const auto optimizer = CreateOptimizer(spec_.optimizer);
+    float row = 0, slot;
+    (*optimizer)->InitializeSlots(1, &slot);
+    for (const float g : gradients) (*optimizer)->Step(1, &g, 1, &row, &slot);
+    return row;
+  }
+
+  TableSpec spec_;
+  std::unique_ptr<Table> table_;
+  float value_ = -99;
+};
+
+TEST_F(SynchronousTable, ARoundIsOneStepTakenByTheFirstCallOfALaterOne) {
+  PushTo(1, 7, 1, 0.5f);
+  PushTo(1, 7, 1, 0.25f);
+  EXPECT_EQ(Read(1, 7).clock, 0);  // a round does not see itself
+  EXPECT_EQ(value_, 0);
+  EXPECT_EQ(Read(2, 7).clock, 1);
+  EXPECT_EQ(value_, After({0.75f}));
+  PushTo(2, 7, 2, 1);
+  PushTo(3, 7, 5, 2);  // nobody has read in between
+  PushTo(3, 7, 4, 3);
+  EXPECT_EQ(Read(3, 7).clock, 2);
+  EXPECT_EQ(value_, After({0.75f, 1}));
+  EXPECT_EQ(Read(4, 7).clock, 5);
+  EXPECT_EQ(value_, After({0.75f, 1, 5}));
+}
+
+TEST_F(SynchronousTable, AReaderWithoutARoundSeesWhatIsThereAndClosesNothing) {
+  PushTo(1, 7, 3, 0.5f);
+  RowView view = Read(0, 7);
+  EXPECT_EQ(value_, After({0.5f}));
+  EXPECT_EQ(view.clock, 3);
+  table_->FetchStale(std::vector<RowId>{7}, std::vector<Clock>{2}, 0, &value_,
+                     &view);
+  EXPECT_EQ(view.clock, 3);
+  PushTo(1, 7, 3, 0.5f);
+  EXPECT_EQ(Read(0, 7).step_scale, Read(2, 7).step_scale);
+  EXPECT_EQ(value_, After({1}));
+  EXPECT_TRUE(Read(0, 8).initial);
+}
+
+TEST_F(SynchronousTable, AssignAndANewJobCloseTheRound) {
+  PushTo(5, 7, 3, 0.5f);
+  table_->Assign(0, std::vector<RowId>{7}, std::vector<float>{4});
+  EXPECT_EQ(Read(0, 7).clock, 3 + 2);
+  EXPECT_EQ(value_, 4);
+  PushTo(5, 9, 1, 0.5f);
+  table_->CloseRounds();
+  PushTo(1, 9, 1, 2);  // of another job, which counts anew
+  Read(0, 9);
+  EXPECT_EQ(value_, After({0.5f, 2}));
+}
+
+TEST_F(SynchronousTable, PushesOfARoundThatIsOverAreRefused) {
+  const std::vector<RowId> ids = {7};
+  TableExchange late;
+  late.push_ids = ids;
+  late.round = 2;
+  EXPECT_TRUE(table_->CheckRound(late).ok());
+  Read(3, 1);
+  const Status status = table_->CheckRound(late);
+  EXPECT_EQ(status.code(), StatusCode::kFailedPrecondition);
+  EXPECT_NE(status.message().find("has seen round 3"), std::string::npos)
+      << status.ToString();
+  late.push_ids = {};
+  EXPECT_TRUE(table_->CheckRound(late).ok());  // a late read does no harm
+}
+
 TEST(Table, CreateRefusesWhatValidateRefuses) {
   EXPECT_EQ(Table::Create(Spec(0)).status().code(),
             StatusCode::kInvalidArgument);

@@ -21,6 +21,14 @@ Status CheckTableExchange(const TableExchange& exchange,
     return InvalidArgument("table '", spec.name, "' has no optimizer yet: ",
                            "create it with one before pushing to it");
   }
+  if (spec.synchronous && pushes > 0 && exchange.round == 0) {
+    return InvalidArgument("table '", spec.name, "' is synchronous: pushes ",
+                           "belong to a round, from 1 on, got round 0");
+  }
+  if (spec.synchronous && exchange.staleness != 0) {
+    return InvalidArgument("table '", spec.name, "' is synchronous: its ",
+                           "staleness is 0, got ", exchange.staleness);
+  }
   if (exchange.push_clocks.size() != pushes ||
       exchange.push_learning_rates.size() != pushes) {
     return InvalidArgument(

@@ -53,6 +53,12 @@ struct TableExchange {
 
   Span<const RowId> fetch_ids;
 
+  // Of a synchronous table (TableSpec), where the worker is: its pushes belong
+  // to this round, which is its commit's number, from 1 on; its reads see all
+  // rounds before this one, closed, and nothing of it. 0, for exchanges that do
+  // not push: a reader that trains nothing sees what has been pushed.
+  std::uint64_t round = 0;
+
   // How the rows of the reply and push_gradients travel where there is a wire.
   WireFormat row_format = WireFormat::kFloat32;
   WireFormat gradient_format = WireFormat::kFloat32;

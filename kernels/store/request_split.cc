@@ -38,6 +38,7 @@ RequestSplit::RequestSplit(const ExchangeRequest& request,
       TableExchange part;
       part.table = whole.table;
       part.staleness = whole.staleness;
+      part.round = whole.round;
       part.row_format = whole.row_format;
       part.gradient_format = whole.gradient_format;
       part.push_ids = part_of(cut.push, cut.push_ids);

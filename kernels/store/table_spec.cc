@@ -53,6 +53,13 @@ Status CheckSameSpec(const TableSpec& existing, const TableSpec& wanted) {
   if (existing.seed != wanted.seed) {
     return differs("seed", existing.seed, wanted.seed);
   }
+  if (existing.synchronous != wanted.synchronous) {
+    const auto name = [](bool synchronous) {
+      return synchronous ? "true" : "false";
+    };
+    return differs("synchronous", name(existing.synchronous),
+                   name(wanted.synchronous));
+  }
   return OkStatus();
 }
 

@@ -24,6 +24,10 @@ struct TableSpec {
   ComponentSpec initializer{"uniform", {}};
   std::uint64_t seed = 0;
   ComponentSpec optimizer{"sgd", {}};
+  // One optimizer step per round over all workers: the pushes of a round are
+  // summed. The workers are in step, at staleness 0: each pushes once per round,
+  // and none begins the next round before all pushes have been acknowledged.
+  bool synchronous = false;
 
   TableId id() const;  // hash of the name
 };

@@ -25,6 +25,7 @@ class OwnedRequest {
     std::vector<RowId> validate_ids;
     std::vector<Clock> validate_clocks;
     std::vector<RowId> fetch_ids;
+    std::uint64_t round = 0;
     WireFormat row_format = WireFormat::kFloat32;
     WireFormat gradient_format = WireFormat::kFloat32;
 
@@ -68,6 +69,7 @@ class OwnedRequest {
       copy(from.validate_ids, &to.validate_ids);
       copy(from.validate_clocks, &to.validate_clocks);
       copy(from.fetch_ids, &to.fetch_ids);
+      to.round = from.round;
       to.row_format = from.row_format;
       to.gradient_format = from.gradient_format;
     }
@@ -94,6 +96,7 @@ class OwnedRequest {
       to.validate_ids = from.validate_ids;
       to.validate_clocks = from.validate_clocks;
       to.fetch_ids = from.fetch_ids;
+      to.round = from.round;
       to.row_format = from.row_format;
       to.gradient_format = from.gradient_format;
       request_.tables.push_back(to);

@@ -14,6 +14,8 @@ EXPLICIT = "cache/explicit_state_test"
 EQUIVALENCE = "cache/equivalence_test"
 CACHE = "cache/embedding_cache_test"
 CONTRACT = "shard/shard_contract_test"
+SYNCHRONOUS = "cache/synchronous_test"
+TABLE = "shard/table_test"
 CLOCKS = "consistency/staleness_test"
 STORES = "store/stores_contract_test"
 PREFETCH = "cache/prefetch_test"
@@ -44,9 +46,9 @@ MUTANTS = (
         "reads-create-rows",
         "a row exists from its first push",
         "shard/table.cc",
-        "  Row* row = Find(stripe, hash, id);\n  if (row == nullptr) {\n    *view",
+        "  Row* row = Find(stripe, hash, id);\n  if (row == nullptr) return {};",
         "  Row* row = const_cast<Table*>(this)->FindOrCreate(const_cast<Stripe&>(stripe), hash, id);\n"
-        "  if (row == nullptr) {\n    *view",
+        "  if (row == nullptr) return {};",
         ((CONTRACT, "*UnknownRowsAreSaidToBeInitialAndAreNotCreated*"),),
     ),
     Mutant(
@@ -177,9 +179,25 @@ MUTANTS = (
         "a-row-pushed-to-is-called-initial",
         "rows are born with their first push",
         "shard/table.cc",
-        "  if (row == nullptr) {\n    *view",
-        "  if (row == nullptr || ClockOf(stripe, row) == 0) {\n    *view",
+        "  if (row == nullptr) return {};",
+        "  if (row == nullptr || ClockOf(stripe, row) == 0) return {};",
         ((CONTRACT, "*ARowIsBorn*"),),
+    ),
+    Mutant(
+        "a-synchronous-round-is-closed-by-its-own-pushes",
+        "one step per round",
+        "shard/table.cc",
+        "if (stripe.round.number() < round) Close(stripe);",
+        "if (stripe.round.number() <= round) Close(stripe);",
+        ((SYNCHRONOUS, "*EveryOptimizer*"), (TABLE, "*ARoundIsOneStep*")),
+    ),
+    Mutant(
+        "a-read-does-not-close-the-rounds-before-it",
+        "one step per round",
+        "cache/cache_core.cc",
+        "  return Round() + 1;",
+        "  return Round();",
+        ((SYNCHRONOUS, "*EveryOptimizer*"),),
     ),
     Mutant(
         "initial-rows-of-another-seed-at-the-worker",
