@@ -44,8 +44,8 @@ one_at_a_time = mkdir -p $(BUILD) && flock $(BUILD) $(MAKE) --no-print-directory
 
 # --- rooms ------------------------------------------------------------------
 
-CORE_ROOMS := base consistency optimizer initializer store shard cache testing
-sources = $(filter-out %_test.cc %_main.cc,$(sort $(wildcard kernels/$(1)/*.cc)))
+CORE_ROOMS := base consistency optimizer initializer store shard cache gpu testing
+sources = $(filter-out %_test.cc %_main.cc %.cu.cc %_gpu.cc,$(sort $(wildcard kernels/$(1)/*.cc)))
 tests = $(sort $(wildcard kernels/$(1)/*_test.cc))
 
 CORE_SOURCES := $(foreach room,$(filter-out testing,$(CORE_ROOMS)),$(call sources,$(room)))

@@ -65,6 +65,19 @@ class Cache final : public EmbeddingCache {
 
   const CacheOptions& options() const override { return core_->options(); }
 
+  Status CheckIds(Span<const RowId> ids) const override {
+    const std::int64_t size = options().vocabulary_size;
+    if (size == 0) return OkStatus();
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+      if (ids[i] < 0 || ids[i] >= size) {
+        return InvalidArgument("table '", table().name, "': id ", ids[i],
+                          " at position ", i, " is not in [0, ", size,
+                          "), the vocabulary given as input_dim");
+      }
+    }
+    return OkStatus();
+  }
+
   using EmbeddingCache::Lookup;
   void Lookup(Span<const LookupPart> parts, ReadMode mode,
               Done done) override {
@@ -160,19 +173,6 @@ class Cache final : public EmbeddingCache {
   CacheStats stats() const override { return core_->stats(); }
 
  private:
-  Status CheckIds(Span<const RowId> ids) const {
-    const std::int64_t size = options().vocabulary_size;
-    if (size == 0) return OkStatus();
-    for (std::size_t i = 0; i < ids.size(); ++i) {
-      if (ids[i] < 0 || ids[i] >= size) {
-        return InvalidArgument("table '", table().name, "': id ", ids[i],
-                          " at position ", i, " is not in [0, ", size,
-                          "), the vocabulary given as input_dim");
-      }
-    }
-    return OkStatus();
-  }
-
   Status CheckGradients(Span<const RowId> ids, const float* gradients) const {
     if (!options().reject_non_finite) return OkStatus();
     const std::size_t dimension = core_->dimension();

@@ -133,6 +133,10 @@ class EmbeddingCache {
 
   virtual const CacheOptions& options() const = 0;
 
+  // INVALID_ARGUMENT names the first id outside of the vocabulary and its
+  // position. The calls below ask it themselves.
+  virtual Status CheckIds(Span<const RowId> ids) const = 0;
+
   // Of every part, writes the row of ids[i] to rows + i * dimension; duplicates
   // are removed over all parts. INVALID_ARGUMENT names the first id outside of
   // the vocabulary and its position in its part (OUT_OF_RANGE would tell Keras

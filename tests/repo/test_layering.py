@@ -18,8 +18,9 @@ MAY_INCLUDE = {
     "store": _POLICIES,
     "shard": _POLICIES | {"store"},
     "cache": _POLICIES | {"store"},
+    "gpu": _POLICIES | {"store", "cache"},
     "rpc": _POLICIES | {"store"},
-    "ops": _POLICIES | {"store", "shard", "cache", "rpc"},
+    "ops": _POLICIES | {"store", "shard", "cache", "gpu", "rpc"},
     "testing": _POLICIES | {"store", "shard", "cache"},
 }
 # They put a program together.
@@ -30,7 +31,8 @@ _IN_TESTS = MAY_INCLUDE["testing"] | {"testing"}
 # Headers of others, and the only room that may see them.
 TENSORFLOW = ("tensorflow/", "third_party/")
 RPC = ("grpc", "google/", "absl/", "protos/", "upb/")
-ONLY_IN = {**dict.fromkeys(TENSORFLOW, "ops"), **dict.fromkeys(RPC, "rpc")}
+CUDA = ("cuda",)
+ONLY_IN = {**dict.fromkeys(TENSORFLOW, "ops"), **dict.fromkeys(RPC, "rpc"), **dict.fromkeys(CUDA, "gpu")}
 
 
 def forbidden_includes(root: Path) -> list[str]:
@@ -108,6 +110,8 @@ def test_tensorflow_and_grpc_never_meet_in_a_file():
         ("cache/a.cc", "tensorflow/core/framework/op.h"),
         ("shard/a.cc", "absl/status/status.h"),
         ("store/a.cc", "grpcpp/grpcpp.h"),
+        ("ops/a_gpu.cc", "cuda_runtime.h"),
+        ("cache/a.cc", "kernels/gpu/b.h"),
         ("store/a.cc", "kernels/base/missing.h"),
     ],
 )
@@ -125,6 +129,7 @@ def test_a_forbidden_include_is_found(tmp_path, name, header):
         ("cache/a_test.cc", "kernels/testing/b.h"),
         ("ops/a.cc", "tensorflow/core/framework/op.h"),
         ("rpc/a.cc", "grpcpp/grpcpp.h"),
+        ("gpu/a.cu.cc", "cuda_runtime.h"),
         ("shard/a.cc", "kernels/store/b.h"),
     ],
 )

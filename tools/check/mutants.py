@@ -211,7 +211,7 @@ MUTANTS = (
         "clocks-are-summed",
         "clock rule (max)",
         "consistency/staleness.h",
-        "return std::max(global, pushed);",
+        "return global < pushed ? pushed : global;",
         "return SaturatingAdd(global, pushed);",
         (
             (INVARIANTS, "*ClocksAndReplies*"),
