@@ -4,6 +4,8 @@
 #   make test          C++ unit tests, then the Python tests
 #   make setup         packages, virtual environment, native libraries, Horovod
 #   make build         the op library and the shard server
+#   make build CUDA=1  the same with GPU kernels, by NVCC: see docs/cuda.md
+#   make cuda-compile  compiles, links and loads those kernels, elsewhere; runs none
 #   make unit          the C++ unit tests alone
 #   make asan | tsan   the TensorFlow-free core's tests under a sanitizer
 #   make thread-safety clang's lock analysis
@@ -31,7 +33,7 @@ BUILD := build
 REQUIREMENTS := tools/setup/requirements.txt
 SETUP_STAMP := $(VENV)/setup.$(shell cat $(REQUIREMENTS) tools/setup/debian-packages.txt tools/setup/*.sh | sha256sum | cut -c1-16)
 
-.PHONY: help setup build unit pytest test demo asan tsan thread-safety mutations bench lint wheel clean
+.PHONY: help setup build unit pytest test demo asan tsan thread-safety mutations bench lint wheel clean cuda-compile
 help:
 	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
 
@@ -52,6 +54,8 @@ CORE_SOURCES := $(foreach room,$(filter-out testing,$(CORE_ROOMS)),$(call source
 TESTING_SOURCES := $(call sources,testing)
 RPC_SOURCES := $(call sources,rpc)
 OPS_SOURCES := $(call sources,ops)
+CUDA_SOURCES := $(sort $(wildcard kernels/gpu/*.cu.cc))
+CUDA_OPS_SOURCES := $(sort $(wildcard kernels/ops/*_gpu.cc))
 CORE_TESTS := $(foreach room,$(CORE_ROOMS),$(call tests,$(room)))
 RPC_TESTS := $(call tests,rpc)
 PROTO_OBJECTS := $(BUILD)/gen/protos/shard.pb.o $(BUILD)/gen/protos/shard.grpc.pb.o
@@ -111,13 +115,18 @@ $(PROTO_OBJECTS): %.o: %.cc
 
 # --- what is shipped --------------------------------------------------------
 
+# CUDA=1 adds the GPU kernels; anything else but 0 and nothing is an error.
+CUDA ?= 0
+$(if $(filter-out 0 1,$(CUDA)),$(error CUDA is '$(CUDA)', expected 1 (with GPU kernels) or 0 (without)))
+CUDA_KERNELS := $(filter 1,$(CUDA))
+
 # setup.py sets PACKAGE_DIR and OPS_BUILD: a wheel is made beside the checkout's
 # own libraries and may be compiled against another installation of TensorFlow.
 PACKAGE_DIR := het_tf
 NATIVE_DIR := $(PACKAGE_DIR)/_native
 OP_LIBRARY := $(NATIVE_DIR)/het_tf_ops.so
 SHARD_SERVER := $(NATIVE_DIR)/het-tf-shard
-OPS_BUILD := $(BUILD)/ops
+OPS_BUILD := $(BUILD)/ops$(if $(CUDA_KERNELS),-cuda)
 # Compiler and linker flags of PYTHON's TensorFlow, asked for by every build of
 # the op library and by nothing else; the files change only when the flags do.
 TF_FLAGS := $(OPS_BUILD)/tensorflow.cflags
@@ -136,13 +145,43 @@ RELEASE_RPC := $(RPC_SOURCES:%.cc=$(BUILD)/release/%.o) $(PROTO_OBJECTS) $(BUILD
 $(OPS_BUILD)/%.o: %.cc $(TF_FLAGS)
 	@mkdir -p $(@D)
 	@echo "  c++   [ops] $<"
-	@$(CXX) -O2 $(CXX_COMMON) -Wno-unused-parameter -DNDEBUG @$(TF_FLAGS) -c $< -o $@
+	@$(CXX) -O2 $(CXX_COMMON) -Wno-unused-parameter -DNDEBUG $(if $(CUDA_KERNELS),-DHET_TF_CUDA) @$(TF_FLAGS) -c $< -o $@
 -include $(shell find $(OPS_BUILD) -name '*.d' 2>/dev/null)
 
-$(OP_LIBRARY): $(OPS_SOURCES:%.cc=$(OPS_BUILD)/%.o) $(RELEASE_RPC)
+# Code for every major architecture that nvcc knows, without contraction as
+# everywhere. CUDA's runtime is linked statically: it looks for a driver when a
+# kernel is launched, so the library also loads where there is none.
+NVCC ?= nvcc
+CUDA_ARCH ?= all-major
+NVCC_FLAGS := -x cu -std=c++17 -O3 -fmad=false -arch=$(CUDA_ARCH) -I. -Werror all-warnings \
+  -Xcompiler=-fPIC,-fvisibility=hidden,-fvisibility-inlines-hidden,-Wall,-Wextra,-Werror
+CUDA_OBJECTS := $(CUDA_SOURCES:%.cc=$(BUILD)/cuda/%.o)
+# Where nvcc links from.
+CUDA_LIBRARIES = $(shell $(NVCC) --dryrun -x cu /dev/null 2>&1 | sed -n 's/^\#\$$ LIBRARIES=//p')
+.PHONY: nvcc
+nvcc:
+	@command -v $(NVCC) >/dev/null || { echo "CUDA=1 needs nvcc of CUDA 12 or later, and '$(NVCC)' is not there: install it, or say where it is with NVCC=" >&2; exit 1; }
+$(CUDA_OBJECTS): $(BUILD)/cuda/%.o: %.cc | nvcc
+	@mkdir -p $(@D)
+	@echo "  nvcc  $<"
+	@$(NVCC) $(NVCC_FLAGS) -MMD -MP -MF $(@:.o=.d) -c $< -o $@
+-include $(shell find $(BUILD)/cuda -name '*.d' 2>/dev/null)
+
+OP_OBJECTS := $(OPS_SOURCES:%.cc=$(OPS_BUILD)/%.o)
+ifdef CUDA_KERNELS
+OP_OBJECTS += $(CUDA_OPS_SOURCES:%.cc=$(OPS_BUILD)/%.o) $(CUDA_OBJECTS)
+endif
+# Changes when the library is to be linked from other objects than the last time.
+OP_OBJECTS_LIST := $(BUILD)/links/$(subst /,-,$(OP_LIBRARY)).objects
+$(OP_OBJECTS_LIST): always
+	@mkdir -p $(@D)
+	@echo '$(OP_OBJECTS)' | cmp -s - $@ || echo '$(OP_OBJECTS)' >$@
+
+$(OP_LIBRARY): $(OP_OBJECTS) $(RELEASE_RPC) $(OP_OBJECTS_LIST)
 	@mkdir -p $(@D)
 	@echo "  link  $@"
-	@native=$$(tools/setup/native_libraries.sh) && $(CXX) -shared $(filter %.o,$^) $(BUILD)/release/libhet_core.a -o $@.tmp $(STATIC_RPC) @$(OPS_BUILD)/tensorflow.ldflags -ldl -lrt -lpthread \
+	@native=$$(tools/setup/native_libraries.sh) && $(CXX) -shared $(filter %.o,$^) $(BUILD)/release/libhet_core.a -o $@.tmp $(STATIC_RPC) @$(OPS_BUILD)/tensorflow.ldflags \
+	  $(if $(CUDA_KERNELS),$(CUDA_LIBRARIES) -lcudart_static) -ldl -lrt -lpthread \
 	  -Wl,--exclude-libs,ALL -Wl,-Bsymbolic -Wl,-z,defs -Wl,--gc-sections -Wl,-s
 	@mv $@.tmp $@
 
@@ -165,6 +204,13 @@ native:
 	@+$(call one_at_a_time,native-files)
 .PHONY: native native-files
 native-files: $(OP_LIBRARY) $(SHARD_SERVER) $(PYTHON_PROTO)
+
+# Beside the package's own library, so that no other build is disturbed.
+cuda-compile: setup
+	@+$(call one_at_a_time,cuda-library CUDA=1 PACKAGE_DIR=$(BUILD)/cuda/het_tf)
+	@$(PYTHON) tools/check/cuda_library.py $(BUILD)/cuda/het_tf/_native/het_tf_ops.so
+.PHONY: cuda-library
+cuda-library: $(OP_LIBRARY)
 
 # --- tests ------------------------------------------------------------------
 

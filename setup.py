@@ -34,7 +34,9 @@ class BuildNative(build_py):
         # It names what is missing in a sentence of its own.
         if subprocess.run([ROOT / "tools/setup/debian_packages.sh", "--name-missing-for", "build"]).returncode:
             raise SystemExit("het_tf: the op library and the shard server cannot be built without these packages")
-        self._make(PYTHON=sys.executable, PACKAGE_DIR=package, OPS_BUILD="build/wheel-ops")
+        # Objects with and without GPU kernels (CUDA=1 in the environment) are not mixed.
+        objects = "build/wheel-ops-cuda" if os.environ.get("CUDA") == "1" else "build/wheel-ops"
+        self._make(PYTHON=sys.executable, PACKAGE_DIR=package, OPS_BUILD=objects)
         self._copy_licences(package / "_native" / "licences")
         super().run()
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import tensorflow as tf
 from tensorflow.python.framework.auto_control_deps_utils import register_read_only_resource_op
+from tensorflow.python.framework.kernels import get_registered_kernels_for_op
 
 from het_tf.version import TENSORFLOW, VERSION
 
@@ -60,6 +61,19 @@ def library() -> Any:
     return module
 
 
+def has_gpu_kernels() -> bool:
+    """Whether the op library was built with CUDA=1."""
+    library()
+    kernels = get_registered_kernels_for_op("HetEmbeddingLookup").kernel
+    return any(kernel.device_type == "GPU" for kernel in kernels)
+
+
+@functools.cache
+def device() -> str:
+    """Where stores and tables are made, and with them their ops: on the first GPU if there are kernels for it."""
+    return "/gpu:0" if has_gpu_kernels() and tf.config.list_logical_devices("GPU") else "/cpu:0"
+
+
 def lookup(table: tf.Tensor, ids: tf.Tensor, dimension: int, mode: str) -> tf.Tensor:
     """Rows of `ids` (any shape, int32 or int64): float32 of shape ids.shape + [dimension]."""
     return lookup_many([table], [ids], [0], [dimension], mode)[0]
@@ -102,6 +116,15 @@ def update_many(
     """One optimizer step of every table: of the rows `ids` [n] with `gradients` [n, dimension]."""
     rates = [tf.cast(rate, tf.float32) for rate in learning_rates]
     return library().het_embedding_update(tables, ids, gradients, rates, scale)
+
+
+def check_clocks(start: tf.Tensor, current: tf.Tensor, global_clocks: tf.Tensor, staleness: int) -> tf.Tensor:
+    """Which copies may be read, bool [n], by their clocks, int64 [n] each; a staleness of -1 is unbounded.
+
+    The cache decides this by itself, copy by copy; this is the same rule for
+    clocks that lie in tensors, on either device.
+    """
+    return library().het_check_clocks(start, current, global_clocks, staleness=staleness)
 
 
 def cache_stats(table: tf.Tensor) -> dict[str, Any]:

@@ -166,7 +166,7 @@ def store() -> tf.Tensor:
         runtime = current()
         if runtime.store is None:
             settings = runtime.settings
-            with tf.init_scope(), tf.device("/cpu:0"):
+            with tf.init_scope(), tf.device(ops.device()):
                 runtime.store = ops.library().het_store(
                     addresses=list(settings.shards),
                     deadline_ms=max(1, round(settings.deadline * 1000)),

@@ -99,7 +99,7 @@ class Table:
         if runtime.current() is not self._owner:
             raise RuntimeError(f"table {self.name!r} was made before het_tf.shutdown(): make the model anew")
         spec = self.spec
-        with tf.init_scope(), tf.device("/cpu:0"):
+        with tf.init_scope(), tf.device(ops.device()):
             return ops.library().het_embedding_table(
                 runtime.store(),
                 table_name=spec.name,

@@ -57,7 +57,8 @@ HET_HOST_DEVICE inline bool WithinReadStaleness(Clock global, Clock current,
 // commits of the table before it. A commit ticks a copy once, so a copy within
 // its staleness s then is read with c_c <= c_s + s + ahead; and so much less it
 // may know of what others did.
-inline bool WithinLookahead(std::int64_t commits, std::int64_t ahead) {
+HET_HOST_DEVICE inline bool WithinLookahead(std::int64_t commits,
+                                            std::int64_t ahead) {
   return commits <= ahead;
 }
 

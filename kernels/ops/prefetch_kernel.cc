@@ -59,6 +59,14 @@ class EmbeddingPrefetchOp : public AsyncOpKernel {
 REGISTER_KERNEL_BUILDER(
     Name("HetEmbeddingPrefetch").Device(tensorflow::DEVICE_CPU),
     EmbeddingPrefetchOp);
+#ifdef HET_TF_CUDA
+// The same kernel beside a GPU: a table's ops run where its resource is.
+REGISTER_KERNEL_BUILDER(Name("HetEmbeddingPrefetch")
+                            .Device(tensorflow::DEVICE_GPU)
+                            .HostMemory("tables")
+                            .HostMemory("ids"),
+                        EmbeddingPrefetchOp);
+#endif
 
 }  // namespace
 }  // namespace het

@@ -65,6 +65,15 @@ absl::Status UpdateShape(InferenceContext* c) {
   return c->WithRank(c->input(c->num_inputs() - 1), 0, &scale);
 }
 
+absl::Status CheckClocksShape(InferenceContext* c) {
+  ShapeHandle clocks;
+  TF_RETURN_IF_ERROR(c->WithRank(c->input(0), 1, &clocks));
+  TF_RETURN_IF_ERROR(c->Merge(clocks, c->input(1), &clocks));
+  TF_RETURN_IF_ERROR(c->Merge(clocks, c->input(2), &clocks));
+  c->set_output(0, clocks);
+  return absl::OkStatus();
+}
+
 absl::Status VectorShape(InferenceContext* c) {
   c->set_output(0, c->Vector(InferenceContext::kUnknownDim));
   return absl::OkStatus();
@@ -203,6 +212,20 @@ REGISTER_OP("HetEmbeddingStats")
     .SetIsStateful()
     .SetShapeFn(VectorShape)
     .Doc("The cache's counters; het_tf/ops.py names them in this order.");
+
+REGISTER_OP("HetCheckClocks")
+    .Input("start: int64")
+    .Input("current: int64")
+    .Input("global: int64")
+    .Output("valid: bool")
+    .Attr("staleness: int >= -1")
+    .SetShapeFn(CheckClocksShape)
+    .Doc(R"doc(
+Which copies of rows may be read: current <= start + staleness and
+global <= current + staleness, the conditions of HET, for clocks [n] >= 0.
+
+staleness: in clock ticks; -1 is unbounded.
+)doc");
 
 REGISTER_OP("HetStoreTraffic")
     .Input("store: resource")

@@ -232,5 +232,18 @@ REGISTER_KERNEL_BUILDER(Name("HetStore").Device(tensorflow::DEVICE_CPU),
 REGISTER_KERNEL_BUILDER(
     Name("HetEmbeddingTable").Device(tensorflow::DEVICE_CPU), TableOp);
 
+#ifdef HET_TF_CUDA
+// The same kernels beside a GPU: a table's ops run where its resource is.
+REGISTER_KERNEL_BUILDER(Name("HetStore")
+                            .Device(tensorflow::DEVICE_GPU)
+                            .HostMemory("store"),
+                        StoreOp);
+REGISTER_KERNEL_BUILDER(Name("HetEmbeddingTable")
+                            .Device(tensorflow::DEVICE_GPU)
+                            .HostMemory("store")
+                            .HostMemory("table"),
+                        TableOp);
+#endif
+
 }  // namespace
 }  // namespace het

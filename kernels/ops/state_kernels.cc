@@ -125,5 +125,29 @@ REGISTER_KERNEL_BUILDER(
 REGISTER_KERNEL_BUILDER(Name("HetStoreTraffic").Device(tensorflow::DEVICE_CPU),
                         StoreTrafficOp);
 
+#ifdef HET_TF_CUDA
+// The same kernels beside a GPU: a table's ops run where its resource is.
+REGISTER_KERNEL_BUILDER(Name("HetEmbeddingFlush")
+                            .Device(tensorflow::DEVICE_GPU)
+                            .HostMemory("table"),
+                        EmbeddingFlushOp);
+REGISTER_KERNEL_BUILDER(Name("HetEmbeddingAssign")
+                            .Device(tensorflow::DEVICE_GPU)
+                            .HostMemory("table")
+                            .HostMemory("ids")
+                            .HostMemory("rows"),
+                        EmbeddingAssignOp);
+REGISTER_KERNEL_BUILDER(Name("HetEmbeddingStats")
+                            .Device(tensorflow::DEVICE_GPU)
+                            .HostMemory("table")
+                            .HostMemory("stats"),
+                        EmbeddingStatsOp);
+REGISTER_KERNEL_BUILDER(Name("HetStoreTraffic")
+                            .Device(tensorflow::DEVICE_GPU)
+                            .HostMemory("store")
+                            .HostMemory("traffic"),
+                        StoreTrafficOp);
+#endif
+
 }  // namespace
 }  // namespace het
