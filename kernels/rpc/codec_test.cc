@@ -39,6 +39,7 @@ void ExpectEqual(const ExchangeRequest& a, const ExchangeRequest& b) {
     ExpectSame(a.tables[t].validate_ids, b.tables[t].validate_ids);
     ExpectSame(a.tables[t].validate_clocks, b.tables[t].validate_clocks);
     ExpectSame(a.tables[t].fetch_ids, b.tables[t].fetch_ids);
+    EXPECT_EQ(a.tables[t].round, b.tables[t].round);
     EXPECT_EQ(a.tables[t].row_format, b.tables[t].row_format);
     EXPECT_EQ(a.tables[t].gradient_format, b.tables[t].gradient_format);
   }
@@ -110,6 +111,7 @@ void FromProto(const v1::ExchangeRequest& message, OwnedRequest* request) {
     to.validate_clocks =
         Clocks(from.validate_clocks(), from.validate_clock_base());
     to.fetch_ids = Ids(from.fetch_id_deltas());
+    to.round = from.round();
     to.row_format = static_cast<WireFormat>(from.row_format());
     to.gradient_format = static_cast<WireFormat>(from.gradient_format());
   }

@@ -23,15 +23,15 @@ def scenario(function: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, A
     return function
 
 
-def rows_of_this_worker() -> tuple[Any, Any]:
+def rows_of_this_worker(steps: int = STEPS) -> tuple[Any, Any]:
     """ids (n, FIELDS) and targets (n, 1): worker r of n takes rows r, r + n, ... of every global batch."""
     import numpy as np
 
     import het_tf as het
 
     random = np.random.default_rng(7)
-    ids = random.integers(0, IDS, (STEPS, BATCH, FIELDS))
-    target = random.normal(size=(STEPS, BATCH, 1)).astype(np.float32)
+    ids = random.integers(0, IDS, (steps, BATCH, FIELDS))
+    target = random.normal(size=(steps, BATCH, 1)).astype(np.float32)
     mine = slice(het.rank(), None, het.size())
     return ids[:, mine].reshape(-1, FIELDS), target[:, mine].reshape(-1, 1)
 
@@ -112,6 +112,63 @@ def clipvalue() -> dict[str, Any]:
 def only_embeddings() -> dict[str, Any]:
     """Nothing dense is trained: no AllReduce keeps the workers in step."""
     return fit("only_embeddings", sgd(), trainable_tower=False)
+
+
+def every_optimizer(*, synchronous: bool) -> dict[str, Any]:
+    """A table for every optimizer, 100 steps at staleness 0; their rows one after the other."""
+    import keras
+    import numpy as np
+
+    import het_tf as het
+
+    k = keras.optimizers
+    optimizers = {
+        "sgd": k.SGD(0.1),
+        "momentum": k.SGD(0.05, momentum=0.9),
+        "nesterov": k.SGD(0.05, momentum=0.9, nesterov=True),
+        "adagrad": k.Adagrad(0.1),
+        "rowwise_adagrad": het.RowwiseAdagrad(0.1),
+        "adam": k.Adam(0.01),
+        "ftrl": k.Ftrl(0.1),
+        "adagrad_decayed": k.Adagrad(0.1, weight_decay=0.1),
+        "adamw": k.AdamW(0.01, weight_decay=0.1),
+        "sgd_clipped": k.SGD(0.1, weight_decay=0.05),
+    }
+    layers = [
+        het.layers.Embedding(
+            IDS,
+            DIMENSION,
+            "zeros" if name == "ftrl" else keras.initializers.RandomUniform(seed=3),
+            table=f"{'synchronous' if synchronous else 'separate'}_{name}",
+            optimizer=optimizer,
+            row_clipnorm=0.02 if name == "sgd_clipped" else None,
+            cache=het.CacheConfig(rows=20, staleness=0) if name == "adam" else None,
+            synchronous=synchronous,
+        )
+        for name, optimizer in optimizers.items()
+    ]
+    ids = keras.Input((FIELDS,), dtype="int64")
+    x = keras.layers.Concatenate()([keras.layers.Flatten()(layer(ids)) for layer in layers])
+    x = keras.layers.Dense(5, "tanh", kernel_initializer=keras.initializers.GlorotUniform(seed=1))(x)
+    x = keras.layers.Dense(1, kernel_initializer=keras.initializers.GlorotUniform(seed=2))(x)
+    model = keras.Model(ids, x)
+    model.compile(sgd(), "mse")
+    model.fit(*rows_of_this_worker(100), batch_size=BATCH // het.size(), shuffle=False, verbose=0)
+    het.flush(wait_for_all=True)
+    return {
+        "dense": [v.numpy().tolist() for v in model.weights if 0 not in v.shape],
+        "rows": [row for layer in layers for row in layer.rows(np.arange(IDS)).numpy().tolist()],
+    }
+
+
+@scenario
+def synchronous_tables() -> dict[str, Any]:
+    return every_optimizer(synchronous=True)
+
+
+@scenario
+def a_step_for_every_worker() -> dict[str, Any]:
+    return every_optimizer(synchronous=False)
 
 
 @scenario

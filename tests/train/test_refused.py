@@ -33,6 +33,7 @@ SGD = keras.optimizers.SGD
         ((10, 4), {"optimizer": "rmsprop"}, ["RMSprop", "SGD", "Adagrad"]),
         ((10, 4), {"optimizer": keras.optimizers.Adam(amsgrad=True)}, ["Adam(amsgrad=True)"]),
         ((10, 4), {"row_clipnorm": 0.0}, ["row_clipnorm is 0.0", "more than 0"]),
+        ((10, 4), {"synchronous": True, "cache": het.CacheConfig(rows=3)}, ["synchronous", "staleness=100"]),
         ((10, 4), {"optimizer": SGD(0.1, clipnorm=1.0)}, ["clipnorm=1.0"]),
     ],
 )
