@@ -4,8 +4,8 @@
 //      down to it;
 //   2. weight_decay: row -= row * weight_decay * learning_rate (decoupled).
 //
-// Both happen once per push, to the gradient that was pushed and to rows that
-// are pushed: not to the rows that nobody touches, which Keras decays too. The
+// Both happen once per push (once per round of a synchronous table), to the
+// gradient that was pushed (the sum of the round) and to rows that are pushed: not to the rows that nobody touches, which Keras decays too. The
 // optimizer's step scale stays; a copy advanced provisionally is neither decayed
 // nor clipped. With an option a step is no longer linear.
 //

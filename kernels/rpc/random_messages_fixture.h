@@ -73,6 +73,7 @@ inline void Draw(std::mt19937_64& random, std::size_t most, OwnedRequest* reques
   for (std::size_t t = 0; t < tables; ++t) {
     OwnedRequest::Table& table = request->Add(
         random(), random() % 4 == 0 ? kUnboundedStaleness : DrawClock(random));
+    table.round = random() % 2 == 0 ? 0 : random() >> random() % 64;
     const std::size_t dimension = 1 + random() % 9;
     const bool one_rate = random() % 2 == 0;
     for (std::size_t i = random() % most; i > 0; --i) {

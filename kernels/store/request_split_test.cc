@@ -160,15 +160,17 @@ TEST(RequestSplit, AShardWithNothingToDoGetsAnEmptyRequest) {
   }
 }
 
-TEST(RequestSplit, PartsKeepTheFormats) {
+TEST(RequestSplit, PartsKeepTheFormatsAndTheRound) {
   OwnedRequest whole;
   OwnedRequest::Table& table = whole.Add(1);
   table.Fetch(0);
+  table.round = 8;
   table.row_format = WireFormat::kInt8;
   table.gradient_format = WireFormat::kFloat16;
   const Router router(3);
   const RequestSplit split(whole.request(), {1}, router);
   const TableExchange& part = split.request(router.ShardOf(0)).tables[0];
+  EXPECT_EQ(part.round, 8u);
   EXPECT_EQ(part.row_format, WireFormat::kInt8);
   EXPECT_EQ(part.gradient_format, WireFormat::kFloat16);
 }

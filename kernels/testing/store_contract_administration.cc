@@ -35,6 +35,8 @@ TEST_P(StoreContract, CreateTableConfirmsTheSameSpecAndRefusesAnother) {
   refused([](TableSpec& s) { s.optimizer.parameters = {{"epsilon", 0.5}}; },
           "epsilon");
   refused([](TableSpec& s) { s.initializer = {"zeros", {}}; }, "initializer");
+  refused([](TableSpec& s) { s.synchronous = true; },
+          "synchronous false, asked for true");
 }
 
 TEST_P(StoreContract, CreateTableRefusesASpecThatCannotBe) {

@@ -42,6 +42,39 @@ TEST_P(StoreContract, AnIdGivenTwiceTakesTwoSteps) {
   EXPECT_EQ(fetched.step_scale, (*optimizer)->StepScale(slots.data(), 2));
 }
 
+TEST_P(StoreContract, TheRoundOfASynchronousTableIsOneStep) {
+  TableSpec spec = AdagradTable("t");
+  spec.synchronous = true;
+  const std::shared_ptr<EmbeddingStore> other = deployment_->NewWorker();
+  ASSERT_TRUE(store_->CreateTable(spec).ok());
+  ASSERT_TRUE(other->CreateTable(spec).ok());
+  const auto in_round = [&](EmbeddingStore& store, std::uint64_t round,
+                            bool push) {
+    OwnedRequest request;
+    OwnedRequest::Table& table = request.Add(spec.id());
+    table.round = round;
+    if (push) table.Push(3, 1, 0.5f, {0.5f, -1});
+    table.Fetch(3);
+    return ToRow(Exchange(store, request).tables[0].fetched[0], 2);
+  };
+  const auto optimizer = CreateOptimizer(spec.optimizer);
+  std::vector<float> row = in_round(*store_, 1, true).values, slots(2);
+  (*optimizer)->InitializeSlots(2, slots.data());
+  EXPECT_EQ(in_round(*other, 1, true).values, row);
+  const std::vector<float> sum = {1, -2};
+  (*optimizer)->Step(0.5f, sum.data(), 2, row.data(), slots.data());
+  EXPECT_EQ(in_round(*other, 0, false).values, row);
+  EXPECT_EQ(in_round(*store_, 2, false).values, row);
+
+  OwnedRequest none;
+  none.Add(spec.id()).Push(3, 1, 0.5f, {1, 1});
+  EXPECT_EQ(ExchangeStatus(*store_, none).code(), StatusCode::kInvalidArgument);
+  OwnedRequest stale;
+  stale.Add(spec.id(), 1).Fetch(3);
+  EXPECT_EQ(ExchangeStatus(*store_, stale).code(),
+            StatusCode::kInvalidArgument);
+}
+
 TEST_P(StoreContract, AClockBecomesTheMaximumAndNeverASum) {
   const TableSpec spec = PlainTable("t");
   ASSERT_TRUE(store_->CreateTable(spec).ok());
