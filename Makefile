@@ -277,7 +277,7 @@ bench-files: $(BENCH_BINARIES)
 bench-binaries: setup
 	@+$(call one_at_a_time,bench-files)
 
-# What benchmarks compare with, in virtual environments of its own (some hundreds of megabytes).
+# What benchmarks compare with, in virtual environments of its own (about three gigabytes).
 .PHONY: bench-peers
 bench-peers: setup
 	@$(PYTHON) -m benchmarks.peers install
