@@ -99,7 +99,8 @@ def test_a_distributed_embedding_with_ragged_ids(store_of):
     @tf.function(reduce_retracing=True)
     def step(x, target):
         with tf.GradientTape() as tape:
-            loss = tf.reduce_mean((tf.reduce_sum(tf.concat(layer(x, training=True), 1), 1, keepdims=True) - target) ** 2)
+            sums = tf.reduce_sum(tf.concat(layer(x, training=True), 1), 1, keepdims=True)
+            loss = tf.reduce_mean((sums - target) ** 2)
         optimizer.apply(tape.gradient(loss, layer.trainable_variables), layer.trainable_variables)
 
     optimizer = het.DistributedOptimizer(SGD(0.1))

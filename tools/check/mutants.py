@@ -271,7 +271,11 @@ MUTANTS = (
         "cache/lookup.cc",
         "  core.JoinSent(batch_->last_flight, shared_from_this());\n",
         "",
-        ((INVARIANTS, "RandomInterleavings.Invariant2*"), (EXPLICIT, "*Prefetches*"), (PREFETCH, "*WaitsForTheAnswer*")),
+        (
+            (INVARIANTS, "RandomInterleavings.Invariant2*"),
+            (EXPLICIT, "*Prefetches*"),
+            (PREFETCH, "*WaitsForTheAnswer*"),
+        ),
     ),
     Mutant(
         "a-prefetch-that-is-let-go-takes-rows-in-flight-along",
