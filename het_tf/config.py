@@ -113,8 +113,8 @@ class CacheConfig:
             row = 8 * dimension + _BYTES_BESIDE_A_ROW
             if self.memory_bytes < row:
                 raise ValueError(
-                    f"table {table!r}: CacheConfig(memory_bytes={self.memory_bytes}) has no room for one row of dimension "
-                    f"{dimension}, which takes {row} bytes; CacheConfig(rows=0) is no cache"
+                    f"table {table!r}: CacheConfig(memory_bytes={self.memory_bytes}) has no room for one row of "
+                    f"dimension {dimension}, which takes {row} bytes; CacheConfig(rows=0) is no cache"
                 )
             return self.memory_bytes // row
         if vocabulary_size is None:

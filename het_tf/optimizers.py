@@ -83,13 +83,13 @@ class _Step:
     def update_rows(self, before: list[Any]) -> None:
         """Updates the tables; those at staleness 0 after `before`."""
         self.updates = []
-        for synchronous in (False, True):
-            rows = [row for row in self.rows if row[0].is_synchronous is synchronous]
+        for in_lock_step in (False, True):
+            rows = [row for row in self.rows if row[0].in_lock_step is in_lock_step]
             if not rows:
                 continue
-            with tf.control_dependencies(before if synchronous else []):
+            with tf.control_dependencies(before if in_lock_step else []):
                 update = update_many(*zip(*rows, strict=True))
-            if update is not None and synchronous:
+            if update is not None and in_lock_step:
                 self.updates.append(update)
 
     def meet(self, iterations: Any, name: str) -> Any:

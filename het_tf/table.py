@@ -204,7 +204,7 @@ def prefetch_many(lookups: Sequence[tuple[Table, tf.Tensor]], steps: int) -> tf.
       ValueError: a table has staleness 0.
     """
     for table, _ in lookups:
-        if table.is_synchronous:
+        if table.in_lock_step:
             raise ValueError(
                 f"table {table.name!r} has staleness 0: its rows cannot be asked for a step ahead, because every step "
                 "reads what the step before has written; leave it out of the prefetch, or give it a cache with a "
