@@ -202,53 +202,6 @@ void CacheCore::Land(Flight* flight, Status status, ExchangeReply reply) {
   AfterUnlock(std::move(finished));
 }
 
-Status CacheCore::CheckReply(const Flight& flight,
-                             const ExchangeReply& reply) const {
-  if (reply.tables.size() != 1) {
-    return Internal("the reply is about ", reply.tables.size(),
-                    " tables, expected 1");
-  }
-  const TableReply& rows = reply.tables[0];
-  if (rows.fetched.size() != flight.fetch_ids.size() ||
-      rows.validated.size() != flight.validate_ids.size()) {
-    return Internal("the reply has ", rows.fetched.size(), " rows fetched and ",
-                    rows.validated.size(), " validated, expected ",
-                    flight.fetch_ids.size(), " and ",
-                    flight.validate_ids.size());
-  }
-  if (rows.dimension != dimension() && rows.dimension != 0) {
-    return Internal("the reply has rows of dimension ", rows.dimension,
-                    ", expected ", dimension());
-  }
-  return OkStatus();
-}
-
-void CacheCore::FillInitialRows(const Flight& flight,
-                                ExchangeReply* reply) const {
-  TableReply& rows = reply->tables[0];
-  const auto count = [](const std::vector<RowView>& views) {
-    return std::count_if(views.begin(), views.end(),
-                         [](const RowView& row) { return row.initial; });
-  };
-  const auto initial =
-      static_cast<std::size_t>(count(rows.fetched) + count(rows.validated));
-  if (initial == 0) return;
-  const std::shared_ptr<float[]> values(new float[initial * dimension()]);
-  float* next = values.get();
-  const auto fill = [&](const std::vector<RowId>& ids,
-                        std::vector<RowView>* views) {
-    for (std::size_t i = 0; i < views->size(); ++i) {
-      if (!(*views)[i].initial) continue;
-      initializer_->Fill(table_id_, ids[i], dimension(), next);
-      (*views)[i].values = next;
-      next += dimension();
-    }
-  };
-  fill(flight.fetch_ids, &rows.fetched);
-  fill(flight.validate_ids, &rows.validated);
-  reply->buffers.push_back(values);
-}
-
 // The reply contains every push sent before it, and none is sent while it is
 // under way: what is pending now is exactly what it lacks.
 void CacheCore::Replace(Entry entry, const RowView& row) {
@@ -367,6 +320,34 @@ void CacheCore::SendWithDue(Flights flights,
   due_.resize(kept);
   if (flights.empty()) Send(flight, nullptr);
   for (auto& own : flights) Send(std::move(own), operation);
+}
+
+ComponentSpec CacheCore::optimizer() const {
+  MutexLock lock(&mutex);
+  return optimizer_;
+}
+
+void CacheCore::SetOptimizer(const ComponentSpec& spec,
+                             const Optimizer& optimizer) {
+  std::vector<float> slots(optimizer.SlotCount(dimension()));
+  optimizer.InitializeSlots(dimension(), slots.data());
+  const float step_scale = optimizer.StepScale(slots.data(), dimension());
+  MutexLock lock(&mutex);
+  UnstageAll();
+  optimizer_ = spec;
+  linear_ = optimizer.linear();
+  if (!linear_) entries_.KeepSteps();
+  max_pending_commits_ = MaxPendingCommits(options_, linear_);
+  // A row at clock 0 has new slots. The others have been assigned, or pushed to
+  // by a worker that knew the optimizer earlier: the store knows their scale.
+  for (Entry entry = 0; entry < entries_.end(); ++entry) {
+    EntryState& state = entries_[entry];
+    if (state.flight == 0 && state.start == 0) {
+      if (!linear_) entries_.step(entry).step_scale = step_scale;
+    } else {
+      state.outdated = true;
+    }
+  }
 }
 
 CacheStats CacheCore::stats() const {

@@ -155,4 +155,51 @@ void CacheCore::UnstageOld() {
                 staged_.end());
 }
 
+Status CacheCore::CheckReply(const Flight& flight,
+                             const ExchangeReply& reply) const {
+  if (reply.tables.size() != 1) {
+    return Internal("the reply is about ", reply.tables.size(),
+                    " tables, expected 1");
+  }
+  const TableReply& rows = reply.tables[0];
+  if (rows.fetched.size() != flight.fetch_ids.size() ||
+      rows.validated.size() != flight.validate_ids.size()) {
+    return Internal("the reply has ", rows.fetched.size(), " rows fetched and ",
+                    rows.validated.size(), " validated, expected ",
+                    flight.fetch_ids.size(), " and ",
+                    flight.validate_ids.size());
+  }
+  if (rows.dimension != dimension() && rows.dimension != 0) {
+    return Internal("the reply has rows of dimension ", rows.dimension,
+                    ", expected ", dimension());
+  }
+  return OkStatus();
+}
+
+void CacheCore::FillInitialRows(const Flight& flight,
+                                ExchangeReply* reply) const {
+  TableReply& rows = reply->tables[0];
+  const auto count = [](const std::vector<RowView>& views) {
+    return std::count_if(views.begin(), views.end(),
+                         [](const RowView& row) { return row.initial; });
+  };
+  const auto initial =
+      static_cast<std::size_t>(count(rows.fetched) + count(rows.validated));
+  if (initial == 0) return;
+  const std::shared_ptr<float[]> values(new float[initial * dimension()]);
+  float* next = values.get();
+  const auto fill = [&](const std::vector<RowId>& ids,
+                        std::vector<RowView>* views) {
+    for (std::size_t i = 0; i < views->size(); ++i) {
+      if (!(*views)[i].initial) continue;
+      initializer_->Fill(table_id_, ids[i], dimension(), next);
+      (*views)[i].values = next;
+      next += dimension();
+    }
+  };
+  fill(flight.fetch_ids, &rows.fetched);
+  fill(flight.validate_ids, &rows.validated);
+  reply->buffers.push_back(values);
+}
+
 }  // namespace het

@@ -302,34 +302,6 @@ void CacheCore::WriteRows(const Batch& batch, const float* gradients,
       });
 }
 
-ComponentSpec CacheCore::optimizer() const {
-  MutexLock lock(&mutex);
-  return optimizer_;
-}
-
-void CacheCore::SetOptimizer(const ComponentSpec& spec,
-                             const Optimizer& optimizer) {
-  std::vector<float> slots(optimizer.SlotCount(dimension()));
-  optimizer.InitializeSlots(dimension(), slots.data());
-  const float step_scale = optimizer.StepScale(slots.data(), dimension());
-  MutexLock lock(&mutex);
-  UnstageAll();
-  optimizer_ = spec;
-  linear_ = optimizer.linear();
-  if (!linear_) entries_.KeepSteps();
-  max_pending_commits_ = MaxPendingCommits(options_, linear_);
-  // A row at clock 0 has new slots. The others have been assigned, or pushed to
-  // by a worker that knew the optimizer earlier: the store knows their scale.
-  for (Entry entry = 0; entry < entries_.end(); ++entry) {
-    EntryState& state = entries_[entry];
-    if (state.flight == 0 && state.start == 0) {
-      if (!linear_) entries_.step(entry).step_scale = step_scale;
-    } else {
-      state.outdated = true;
-    }
-  }
-}
-
 void CacheCore::ForgetCopies(Span<const RowId> ids) {
   MutexLock lock(&mutex);
   UnstageAll();

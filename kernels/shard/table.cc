@@ -164,26 +164,6 @@ void Table::PrefetchRest(Span<const char* const> rows) const {
   asm volatile("");
 }
 
-Status Table::CheckRound(const TableExchange& exchange) const {
-  const std::uint64_t newest = newest_round_;
-  if (!spec_.synchronous || exchange.push_ids.empty() ||
-      exchange.round >= newest) {
-    return OkStatus();
-  }
-  return FailedPrecondition(
-      "table '", spec_.name, "' is synchronous and has seen round ", newest,
-      ", a worker pushes to round ", exchange.round,
-      ": all workers have to take every step together, and one job at a time "
-      "may train the table");
-}
-
-void Table::NoteRound(std::uint64_t round) const {
-  std::uint64_t newest = newest_round_;
-  while (newest < round &&
-         !newest_round_.compare_exchange_weak(newest, round)) {
-  }
-}
-
 void Table::Push(Span<const RowId> ids, Span<const Clock> clocks,
                  Span<const float> learning_rates, Span<const float> gradients,
                  std::uint64_t round) {
@@ -258,35 +238,6 @@ void Table::Assign(Staleness staleness, Span<const RowId> ids,
                          stripe, row,
                          ClockAfterAssign(ClockOf(stripe, row), staleness));
                    });
-}
-
-// --- Rounds of a synchronous table. -----------------------------------------
-
-void Table::CloseRounds() {
-  for (const auto& stripe : stripes_) {
-    MutexLock lock(&stripe->mutex);
-    Close(*stripe);
-  }
-  newest_round_ = 0;
-}
-
-void Table::CloseBefore(Stripe& stripe, std::uint64_t round) const {
-  if (stripe.round.number() < round) Close(stripe);
-}
-
-void Table::Close(Stripe& stripe) const {
-  OpenRound& round = stripe.round;
-  for (std::size_t i = 0; i < round.size(); ++i) {
-    if (i + kAtOnce < round.size()) {
-      __builtin_prefetch(round[i + kAtOnce].row);
-    }
-    Row* row = static_cast<Row*>(round[i].row);
-    optimizer_->Step(round[i].learning_rate, round.sum(i, dimension_),
-                     dimension_, row->values(), row->values() + dimension_);
-    SetClock(stripe, row,
-             ClockAfterPush(ClockOf(stripe, row), round[i].clock));
-  }
-  if (round.number() != 0) round.End();
 }
 
 Table::Seen Table::See(const Stripe& stripe, std::uint64_t hash, RowId id,

@@ -186,7 +186,7 @@ MUTANTS = (
     Mutant(
         "a-synchronous-round-is-closed-by-its-own-pushes",
         "one step per round",
-        "shard/table.cc",
+        "shard/table_rounds.cc",
         "if (stripe.round.number() < round) Close(stripe);",
         "if (stripe.round.number() <= round) Close(stripe);",
         ((SYNCHRONOUS, "*EveryOptimizer*"), (TABLE, "*ARoundIsOneStep*")),
