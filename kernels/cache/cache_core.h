@@ -149,6 +149,10 @@ class CacheCore : public std::enable_shared_from_this<CacheCore> {
   void CopyRows(const Batch& batch, Span<const LookupPart> parts)
       HET_REQUIRES(mutex);
 
+  // Copies the row of every distinct id of the batch to `rows`, one after the
+  // other.
+  void CopyDistinctRows(const Batch& batch, float* rows) HET_REQUIRES(mutex);
+
   // One commit: number it, note the pinned rows, then write them.
   void BeginCommit() HET_REQUIRES(mutex);
   void NoteWrites(const Batch& batch, float learning_rate) HET_REQUIRES(mutex);

@@ -276,6 +276,21 @@ void CacheCore::CopyRows(const Batch& batch, Span<const LookupPart> parts) {
   }
 }
 
+void CacheCore::CopyDistinctRows(const Batch& batch, float* rows) {
+  const std::size_t bytes = dimension() * sizeof(float);
+  ParallelFor(
+      executor_, batch.entries.size(), kBytesPerThread / bytes + 1,
+      [&](std::size_t begin, std::size_t end) HET_NO_THREAD_SAFETY_ANALYSIS {
+        for (std::size_t u = begin; u < end; ++u) {
+          if (u + kRowsAhead < end) {
+            PrefetchRow(entries_.values(batch.entries[u + kRowsAhead]), bytes);
+          }
+          CopyRow(entries_.values(batch.entries[u]), dimension(),
+                  rows + u * dimension());
+        }
+      });
+}
+
 void CacheCore::WriteRows(const Batch& batch, const float* gradients,
                           float learning_rate, float scale) {
   const BatchGradients all{gradients, batch.unique.positions().data(),

@@ -81,24 +81,34 @@ class Cache final : public EmbeddingCache {
   using EmbeddingCache::Lookup;
   void Lookup(Span<const LookupPart> parts, ReadMode mode,
               Done done) override {
-    std::size_t size = 0;
-    for (const LookupPart& part : parts) {
-      Status status = CheckIds(part.ids);
-      if (!status.ok()) {
-        done(std::move(status));
-        return;
-      }
-      size += part.ids.size();
+    Result<std::shared_ptr<Batch>> batch = BatchOf(parts, mode);
+    if (!batch.ok()) {
+      done(batch.status());
+      return;
     }
-    std::shared_ptr<Batch> batch;
-    if (mode == ReadMode::kTraining) batch = core_->ClaimStaged(parts);
-    if (batch == nullptr) {
-      batch = core_->NewBatch();
-      batch->unique.Begin(size);
-      for (const LookupPart& part : parts) batch->unique.Add(part.ids);
+    core_->Run(std::make_shared<het::Lookup>(std::move(batch).Take(), parts,
+                                             mode, std::move(done)));
+  }
+
+  void LookupDistinct(Span<const LookupPart> parts, ReadMode mode,
+                      const Place& place, Done done) override {
+    Result<std::shared_ptr<Batch>> batch = BatchOf(parts, mode);
+    if (!batch.ok()) {
+      done(batch.status());
+      return;
     }
-    core_->Run(std::make_shared<het::Lookup>(std::move(batch), parts, mode,
-                                             std::move(done)));
+    Result<float*> rows = place((*batch)->unique);
+    if (!rows.ok()) {
+      // The batch may be one that was asked for ahead: it ends as others do.
+      core_->Run(std::make_shared<het::Lookup>(
+          std::move(batch).Take(), Span<const LookupPart>(), mode,
+          [error = rows.status(), done = std::move(done)](const Status&) {
+            done(error);
+          }));
+      return;
+    }
+    core_->Run(std::make_shared<het::Lookup>(std::move(batch).Take(), parts,
+                                             mode, std::move(done), *rows));
   }
 
   void Prefetch(Span<const Span<const RowId>> lookups, int ahead,
@@ -173,6 +183,24 @@ class Cache final : public EmbeddingCache {
   CacheStats stats() const override { return core_->stats(); }
 
  private:
+  // Of all ids of the parts: what was asked for ahead, or a new one.
+  Result<std::shared_ptr<Batch>> BatchOf(Span<const LookupPart> parts,
+                                         ReadMode mode) const {
+    std::size_t size = 0;
+    for (const LookupPart& part : parts) {
+      HET_RETURN_IF_ERROR(CheckIds(part.ids));
+      size += part.ids.size();
+    }
+    std::shared_ptr<Batch> batch;
+    if (mode == ReadMode::kTraining) batch = core_->ClaimStaged(parts);
+    if (batch == nullptr) {
+      batch = core_->NewBatch();
+      batch->unique.Begin(size);
+      for (const LookupPart& part : parts) batch->unique.Add(part.ids);
+    }
+    return batch;
+  }
+
   Status CheckGradients(Span<const RowId> ids, const float* gradients) const {
     if (!options().reject_non_finite) return OkStatus();
     const std::size_t dimension = core_->dimension();

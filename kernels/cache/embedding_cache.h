@@ -47,6 +47,7 @@
 #include "kernels/base/span.h"
 #include "kernels/base/status.h"
 #include "kernels/base/types.h"
+#include "kernels/cache/unique_ids.h"
 #include "kernels/store/embedding_store.h"
 #include "kernels/store/table_spec.h"
 
@@ -147,6 +148,15 @@ class EmbeddingCache {
     const LookupPart part{ids, rows};
     Lookup(Span<const LookupPart>(&part, 1), mode, std::move(done));
   }
+
+  // Lookup that leaves it to the caller to spread the rows over the batch: those
+  // of the distinct ids go, in their order, to where `place` says. It is called
+  // once, within this call and before anything is asked, and gives room for
+  // [ids().size(), dimension] that lives until `done`, or an error, which then
+  // is the call's. `rows` of the parts is not used.
+  using Place = std::function<Result<float*>(const UniqueIds&)>;
+  virtual void LookupDistinct(Span<const LookupPart> parts, ReadMode mode,
+                              const Place& place, Done done) = 0;
 
   // Asks ahead for what later training lookups will read: each element has the
   // ids of one of them, all of its parts in order. All go out in one exchange,

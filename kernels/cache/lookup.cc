@@ -5,11 +5,13 @@
 namespace het {
 
 Lookup::Lookup(std::shared_ptr<Batch> batch, Span<const LookupPart> parts,
-               ReadMode mode, std::function<void(Status)> done)
+               ReadMode mode, std::function<void(Status)> done,
+               float* distinct_rows)
     : Operation(std::move(done)),
       batch_(std::move(batch)),
       parts_(parts.begin(), parts.end()),
-      mode_(mode) {}
+      mode_(mode),
+      distinct_rows_(distinct_rows) {}
 
 bool Lookup::Advance(CacheCore& core) {
   if (!asked_) {
@@ -42,7 +44,11 @@ bool Lookup::Ask(CacheCore& core) {
 }
 
 void Lookup::Gather(CacheCore& core) {
-  core.CopyRows(*batch_, parts_);
+  if (distinct_rows_ == nullptr) {
+    core.CopyRows(*batch_, parts_);
+  } else {
+    core.CopyDistinctRows(*batch_, distinct_rows_);
+  }
   if (mode_ == ReadMode::kTraining) {
     core.Open(batch_);
   } else {

@@ -27,9 +27,11 @@ class Lookup final : public Operation,
                      public std::enable_shared_from_this<Lookup> {
  public:
   // `batch` has the distinct ids of the parts: a new one, or a staged one that
-  // has been claimed.
+  // has been claimed. The rows go to the parts, or, when it is not null, those
+  // of the distinct ids to `distinct_rows`.
   Lookup(std::shared_ptr<Batch> batch, Span<const LookupPart> parts,
-         ReadMode mode, std::function<void(Status)> done);
+         ReadMode mode, std::function<void(Status)> done,
+         float* distinct_rows = nullptr);
 
   bool Advance(CacheCore& core) override HET_REQUIRES(core.mutex);
 
@@ -43,6 +45,7 @@ class Lookup final : public Operation,
   const std::shared_ptr<Batch> batch_;
   const std::vector<LookupPart> parts_;
   const ReadMode mode_;
+  float* const distinct_rows_;
   bool asked_ = false;
 };
 

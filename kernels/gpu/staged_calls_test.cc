@@ -123,6 +123,7 @@ TEST(StagedCalls, TrainLikeTheCacheBitForBit) {
                     }).ok());
       }
       const CacheStats a = plain.cache->stats(), b = staged.cache->stats();
+      EXPECT_EQ(a.ids, b.ids);
       EXPECT_EQ(a.hits, b.hits);
       EXPECT_EQ(a.misses, b.misses);
       EXPECT_EQ(a.invalid, b.invalid);
@@ -149,6 +150,47 @@ TEST(StagedCalls, ALookupIsOneCopyOfDistinctRowsAndAnUpdateOneEachWay) {
   EXPECT_EQ(device->copies_to_device, 2);
   EXPECT_EQ(device->copies_to_host, 1);
   device->Drain();
+}
+
+TEST(StagedCalls, ALookupTakesOverWhatWasAskedForAhead) {
+  Worker plain("sgd", Options()), staged("sgd", Options());
+  const Ids ids = {4, 4, 9, 4};
+  const std::vector<Span<const RowId>> ahead = {ids};
+  for (Worker* worker : {&plain, &staged}) {
+    ASSERT_TRUE(Wait([&](EmbeddingCache::Done done) {
+                  worker->cache->Prefetch(ahead, 1, std::move(done));
+                }).ok());
+  }
+  const auto device = std::make_shared<HostRowDevice>();
+  Floats expected, rows;
+  ASSERT_TRUE(Look(*plain.cache, {{4, 4}, {9, 4}}, &expected).ok());
+  ASSERT_TRUE(Look(*staged.cache, {{4, 4}, {9, 4}}, &rows, device).ok());
+  device->Drain();
+  EXPECT_TRUE(SameBits(rows, expected));
+  EXPECT_EQ(staged.cache->stats().prefetched, 1);
+}
+
+TEST(StagedCalls, WithoutMemoryWhatWasAskedForAheadEndsAsOthersDo) {
+  Worker worker("sgd", Options(3, 1));
+  const Ids ids = {4, 9, 5};
+  const std::vector<Span<const RowId>> ahead = {ids};
+  ASSERT_TRUE(Wait([&](EmbeddingCache::Done done) {
+                worker.cache->Prefetch(ahead, 1, std::move(done));
+              }).ok());
+  const auto device = std::make_shared<HostRowDevice>();
+  device->fail_after = 0;
+  Floats rows;
+  EXPECT_EQ(Look(*worker.cache, {ids}, &rows, device).code(),
+            StatusCode::kResourceExhausted);
+  // Nothing stays in use beyond the next commit.
+  ASSERT_TRUE(Look(*worker.cache, {{7}}, &rows).ok());
+  const Ids other = {7};
+  const Floats gradients(kDimension, 1.0f);
+  ASSERT_TRUE(Wait([&](EmbeddingCache::Done done) {
+                worker.cache->Update(other, gradients.data(), 1, 1,
+                                     std::move(done));
+              }).ok());
+  EXPECT_EQ(worker.cache->stats().rows, 1);
 }
 
 TEST(StagedCalls, MemoryLivesUntilTheDeviceIsDone) {

@@ -17,38 +17,38 @@ class Call {
        std::shared_ptr<RowDevice> device)
       : parts_(parts.begin(), parts.end()),
         dimension_(dimension),
-        device_(std::move(device)) {
-    std::size_t size = 0;
-    for (const LookupPart& part : parts_) size += part.ids.size();
-    unique_.Begin(size);
-    for (const LookupPart& part : parts_) unique_.Add(part.ids);
-  }
+        device_(std::move(device)) {}
 
-  Span<const RowId> ids() const { return unique_.ids(); }
-  float* rows() const { return reinterpret_cast<float*>(host_.get()); }
   RowDevice& device() const { return *device_; }
 
-  Status Allocate() {
-    auto host = device_->AllocateHost(bytes());
+  // The place for the rows, with the index behind it.
+  Result<float*> Allocate(const UniqueIds& unique) {
+    rows_bytes_ = unique.ids().size() * dimension_ * sizeof(float);
+    const std::size_t index_bytes =
+        unique.inverse().size() * sizeof(std::uint32_t);
+    bytes_ = rows_bytes_ + index_bytes;
+    auto host = device_->AllocateHost(bytes_);
     HET_RETURN_IF_ERROR(host.status());
-    auto device = device_->AllocateDevice(bytes());
+    auto device = device_->AllocateDevice(bytes_);
     HET_RETURN_IF_ERROR(device.status());
     host_ = std::move(host).Take();
     on_device_ = std::move(device).Take();
-    return OkStatus();
+    if (index_bytes > 0) {
+      std::memcpy(host_.get() + rows_bytes_, unique.inverse().data(),
+                  index_bytes);
+    }
+    return reinterpret_cast<float*>(host_.get());
   }
 
   // The rows have been read.
   Status Send() const {
-    if (unique_.inverse().empty()) return OkStatus();
-    std::memcpy(host_.get() + rows_bytes(), unique_.inverse().data(),
-                unique_.inverse().size() * sizeof(std::uint32_t));
+    if (bytes_ == 0) return OkStatus();
     HET_RETURN_IF_ERROR(
-        device_->CopyToDevice(host_.get(), on_device_.get(), bytes()));
+        device_->CopyToDevice(host_.get(), on_device_.get(), bytes_));
     GatherRows gather;
     gather.rows = reinterpret_cast<const float*>(on_device_.get());
     gather.inverse = reinterpret_cast<const std::uint32_t*>(on_device_.get() +
-                                                            rows_bytes());
+                                                            rows_bytes_);
     gather.dimension = dimension_;
     for (const LookupPart& part : parts_) {
       gather.count = part.ids.size();
@@ -60,17 +60,10 @@ class Call {
   }
 
  private:
-  std::size_t rows_bytes() const {
-    return unique_.ids().size() * dimension_ * sizeof(float);
-  }
-  std::size_t bytes() const {
-    return rows_bytes() + unique_.inverse().size() * sizeof(std::uint32_t);
-  }
-
   const std::vector<LookupPart> parts_;
   const std::size_t dimension_;
   const std::shared_ptr<RowDevice> device_;
-  UniqueIds unique_;
+  std::size_t rows_bytes_ = 0, bytes_ = 0;
   RowDevice::Memory host_, on_device_;
 };
 
@@ -79,32 +72,21 @@ class Call {
 void StagedLookup(EmbeddingCache& cache, Span<const LookupPart> parts,
                   ReadMode mode, std::shared_ptr<RowDevice> device,
                   EmbeddingCache::Done done) {
-  // Here, for the cache sees other positions.
-  for (const LookupPart& part : parts) {
-    Status status = cache.CheckIds(part.ids);
-    if (!status.ok()) {
-      done(std::move(status));
-      return;
-    }
-  }
   auto call = std::make_shared<Call>(parts, cache.table().dimension,
                                      std::move(device));
-  Status status = call->Allocate();
-  if (!status.ok()) {
-    done(std::move(status));
-    return;
-  }
-  cache.Lookup(call->ids(), mode, call->rows(),
-               [call, done = std::move(done)](Status read) {
-                 if (!read.ok()) {
-                   done(std::move(read));
-                   return;
-                 }
-                 Status sent = call->Send();
-                 // Also after an error: some of it may be on the stream.
-                 Status kept = call->device().KeepUntilDone(call);
-                 done(sent.ok() ? std::move(kept) : std::move(sent));
-               });
+  cache.LookupDistinct(
+      parts, mode,
+      [&call](const UniqueIds& unique) { return call->Allocate(unique); },
+      [call, done = std::move(done)](Status read) {
+        if (!read.ok()) {
+          done(std::move(read));
+          return;
+        }
+        Status sent = call->Send();
+        // Also after an error: some of it may be on the stream.
+        Status kept = call->device().KeepUntilDone(call);
+        done(sent.ok() ? std::move(kept) : std::move(sent));
+      });
 }
 
 }  // namespace het

@@ -1,11 +1,10 @@
 // StagedLookup: rows of a cache in host memory for a batch whose place is on a
 // device.
 //
-//   distinct ids -> the cache's Lookup into staging memory on the host -> one
-//   copy of rows and inverse index to the device -> GatherRows into every part
+//   the cache's LookupDistinct into staging memory on the host -> one copy of
+//   rows and inverse index to the device -> GatherRows into every part
 //
-// The cache counts the distinct ids as those given. Function without state; any
-// thread may call it.
+// Function without state; any thread may call it.
 
 #ifndef HET_TF_KERNELS_GPU_STAGED_LOOKUP_H_
 #define HET_TF_KERNELS_GPU_STAGED_LOOKUP_H_
