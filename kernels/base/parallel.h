@@ -13,6 +13,10 @@
 
 #include <cstddef>
 #include <functional>
+#include <map>
+#include <utility>
+
+#include "kernels/base/mutex.h"
 
 namespace het {
 
@@ -27,6 +31,24 @@ struct Executor {
 // [0, size), each item once. The calls of one ParallelFor run at the same time.
 void ParallelFor(const Executor& executor, std::size_t size, std::size_t grain,
                  const std::function<void(std::size_t, std::size_t)>& work);
+
+// The same for work(begin, end, &found), where every piece fills a Found of its
+// own: what they have found, by their first items and so in the items' order.
+template <typename Found, typename Work>
+std::map<std::size_t, Found> ParallelCollect(const Executor& executor,
+                                             std::size_t size,
+                                             std::size_t grain,
+                                             const Work& work) {
+  Mutex mutex;
+  std::map<std::size_t, Found> pieces;
+  ParallelFor(executor, size, grain, [&](std::size_t begin, std::size_t end) {
+    Found found;
+    work(begin, end, &found);
+    MutexLock lock(&mutex);
+    pieces.emplace(begin, std::move(found));
+  });
+  return pieces;
+}
 
 }  // namespace het
 

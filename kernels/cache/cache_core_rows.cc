@@ -18,7 +18,7 @@ constexpr std::size_t kRowsPerThread = 2048;
 
 // How far ahead a loop over rows brings them near, and how much of each: what
 // follows the processor finds by itself.
-constexpr std::size_t kRowsAhead = 8;
+constexpr std::size_t kRowsAhead = 16;
 void PrefetchRow(const float* row, std::size_t bytes) {
   const char* line = reinterpret_cast<const char*>(row);
   for (std::size_t b = 0; b < std::min<std::size_t>(bytes, 256); b += 64) {
@@ -50,7 +50,7 @@ std::shared_ptr<Batch> CacheCore::ClaimOpen(Span<const RowId> ids) {
 }
 
 void CacheCore::FindAll(Batch* batch) const {
-  constexpr std::size_t kIndexAhead = 32, kEntryAhead = 16;
+  constexpr std::size_t kIndexAhead = 64, kEntryAhead = 32;
   const std::vector<RowId>& ids = batch->unique.ids();
   batch->entries.resize(ids.size());
   ParallelFor(
@@ -68,36 +68,37 @@ void CacheCore::FindAll(Batch* batch) const {
 
 void CacheCore::PinValid(const Batch& batch,
                          std::vector<std::uint32_t>* rest) {
-  Mutex merging;  // of what the threads have found
-  ParallelFor(
+  struct Found {
+    CacheStats hits;
+    std::int64_t no_longer_idle = 0;
+    std::vector<std::uint32_t> others;
+  };
+  const auto pieces = ParallelCollect<Found>(
       executor_, batch.entries.size(), kRowsPerThread,
-      [&](std::size_t begin, std::size_t end) HET_NO_THREAD_SAFETY_ANALYSIS {
-        CacheStats hits;
-        std::int64_t no_longer_idle = 0;
-        std::vector<std::uint32_t> others;
+      [&](std::size_t begin, std::size_t end,
+          Found* found) HET_NO_THREAD_SAFETY_ANALYSIS {
         for (std::size_t u = begin; u < end; ++u) {
           PrefetchStates(batch, u);
           const Entry entry = batch.entries[u];
           if (entry == Entries::kNone || entries_[entry].flight != 0 ||
               MustFetch(entry)) {
-            others.push_back(static_cast<std::uint32_t>(u));
+            found->others.push_back(static_cast<std::uint32_t>(u));
             continue;
           }
           EntryState& state = entries_[entry];
-          if (state.pins++ == 0) ++no_longer_idle;
+          if (state.pins++ == 0) ++found->no_longer_idle;
           state.transient = false;
-          CountHit(state, &hits);
-        }
-        MutexLock lock(&merging);
-        rest->insert(rest->end(), others.begin(), others.end());
-        idle_ -= no_longer_idle;
-        counts.hits += hits.hits;
-        for (std::size_t b = 0; b < hits.staleness.size(); ++b) {
-          counts.staleness[b] += hits.staleness[b];
+          CountHit(state, &found->hits);
         }
       });
-  // Whoever was first: the order of an exchange is that of the batch.
-  std::sort(rest->begin(), rest->end());
+  for (const auto& [begin, found] : pieces) {
+    rest->insert(rest->end(), found.others.begin(), found.others.end());
+    idle_ -= found.no_longer_idle;
+    counts.hits += found.hits.hits;
+    for (std::size_t b = 0; b < found.hits.staleness.size(); ++b) {
+      counts.staleness[b] += found.hits.staleness[b];
+    }
+  }
 }
 
 CacheCore::Entry CacheCore::PinNew(RowId id) {
@@ -113,15 +114,24 @@ void CacheCore::Unpin(Entry entry) {
 }
 
 void CacheCore::UnpinAll(const Batch& batch) {
-  used_.clear();
-  for (std::size_t u = 0; u < batch.entries.size(); ++u) {
-    PrefetchStates(batch, u);
-    const Entry entry = batch.entries[u];
-    if (--entries_[entry].pins > 0 || DropIfUnwanted(entry)) continue;
-    used_.push_back(entry);
+  const auto pieces = ParallelCollect<std::vector<Entry>>(
+      executor_, batch.entries.size(), kRowsPerThread,
+      [&](std::size_t begin, std::size_t end,
+          std::vector<Entry>* unused) HET_NO_THREAD_SAFETY_ANALYSIS {
+        for (std::size_t u = begin; u < end; ++u) {
+          PrefetchStates(batch, u);
+          const Entry entry = batch.entries[u];
+          if (--entries_[entry].pins == 0) unused->push_back(entry);
+        }
+      });
+  for (const auto& [begin, unused] : pieces) {
+    used_.clear();
+    for (const Entry entry : unused) {
+      if (!DropIfUnwanted(entry)) used_.push_back(entry);
+    }
+    idle_ += static_cast<std::int64_t>(used_.size());
+    policy_->Use(used_);
   }
-  idle_ += static_cast<std::int64_t>(used_.size());
-  policy_->Use(used_);
 }
 
 void CacheCore::Open(std::shared_ptr<Batch> batch) {
@@ -229,25 +239,36 @@ void CacheCore::BeginCommit() {
 }
 
 void CacheCore::NoteWrites(const Batch& batch, float learning_rate) {
-  for (std::size_t u = 0; u < batch.entries.size(); ++u) {
-    PrefetchStates(batch, u);
-    const Entry entry = batch.entries[u];
-    EntryState& state = entries_[entry];
-    if (!linear_) entries_.step(entry).learning_rate = learning_rate;
-    CopyClocks clocks = state.clocks();
-    Tick(&clocks);
-    state.set_clocks(clocks);
-    if (state.pending_commits++ == 0) {
-      ++counts.pending_rows;
-      state.dirty_since = Digits(commit_);
-      if (max_pending_commits_ != kUnboundedStaleness) {
-        dirty_.emplace_back(entry, commit_);
-      }
-    }
-    if (!state.due && WriteStalenessUsedUp(entry)) {
-      state.due = true;
-      due_.push_back(entry);
-    }
+  struct Found {
+    std::vector<Entry> dirty, due;
+  };
+  const auto pieces = ParallelCollect<Found>(
+      executor_, batch.entries.size(), kRowsPerThread,
+      [&](std::size_t begin, std::size_t end,
+          Found* found) HET_NO_THREAD_SAFETY_ANALYSIS {
+        for (std::size_t u = begin; u < end; ++u) {
+          PrefetchStates(batch, u);
+          const Entry entry = batch.entries[u];
+          EntryState& state = entries_[entry];
+          if (!linear_) entries_.step(entry).learning_rate = learning_rate;
+          CopyClocks clocks = state.clocks();
+          Tick(&clocks);
+          state.set_clocks(clocks);
+          if (state.pending_commits++ == 0) {
+            state.dirty_since = Digits(commit_);
+            found->dirty.push_back(entry);
+          }
+          if (!state.due && WriteStalenessUsedUp(entry)) {
+            state.due = true;
+            found->due.push_back(entry);
+          }
+        }
+      });
+  for (const auto& [begin, found] : pieces) {
+    counts.pending_rows += static_cast<std::int64_t>(found.dirty.size());
+    due_.insert(due_.end(), found.due.begin(), found.due.end());
+    if (max_pending_commits_ == kUnboundedStaleness) continue;
+    for (const Entry entry : found.dirty) dirty_.emplace_back(entry, commit_);
   }
   counts.updated_rows += static_cast<std::int64_t>(batch.entries.size());
 }
