@@ -163,9 +163,11 @@ void CacheCore::Land(Flight* flight, Status status, ExchangeReply reply) {
     if (status.ok()) {
       const TableReply& rows = reply.tables[0];
       for (std::size_t i = 0; i < rows.fetched.size(); ++i) {
+        PrefetchRows(flight->fetch_entries, i);
         Replace(flight->fetch_entries[i], rows.fetched[i]);
       }
       for (std::size_t i = 0; i < rows.validated.size(); ++i) {
+        PrefetchStates(flight->validate_entries, i);
         const Entry entry = flight->validate_entries[i];
         if (rows.validated[i].answered()) {
           Replace(entry, rows.validated[i]);
@@ -299,7 +301,9 @@ void CacheCore::SendWithDue(Flights flights,
   const std::shared_ptr<Flight> flight =
       flights.empty() ? std::make_shared<Flight>() : flights.back();
   std::size_t kept = 0;
-  for (const Entry entry : due_) {
+  for (std::size_t i = 0; i < due_.size(); ++i) {
+    PrefetchRows(due_, i);
+    const Entry entry = due_[i];
     const EntryState& state = entries_[entry];
     if (!state.occupied || !state.due) continue;  // pushed or evicted since
     if (state.flight != 0) {

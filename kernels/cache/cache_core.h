@@ -29,6 +29,7 @@
 #include "kernels/cache/entries.h"
 #include "kernels/cache/eviction_policy.h"
 #include "kernels/cache/operation.h"
+#include "kernels/cache/row_math.h"
 #include "kernels/initializer/initializer.h"
 #include "kernels/optimizer/optimizer.h"
 
@@ -82,14 +83,22 @@ class CacheCore : public std::enable_shared_from_this<CacheCore> {
   // are, without asking anyone; `rest` gets the numbers of the others.
   void PinValid(const Batch& batch, std::vector<std::uint32_t>* rest)
       HET_REQUIRES(mutex);
-  // In a loop over the batch's entries: brings near what comes soon.
-  void PrefetchStates(const Batch& batch, std::size_t u) const
+  // In a loop over entries, of which some may be kNone: bring near what comes
+  // soon, the states or also values and pending gradients.
+  void PrefetchStates(const std::vector<Entry>& entries, std::size_t i) const
       HET_REQUIRES(mutex) {
     constexpr std::size_t kAhead = 16;
-    if (u + kAhead < batch.entries.size() &&
-        batch.entries[u + kAhead] != Entries::kNone) {
-      entries_.PrefetchState(batch.entries[u + kAhead]);
+    if (i + kAhead < entries.size() && entries[i + kAhead] != Entries::kNone) {
+      entries_.PrefetchState(entries[i + kAhead]);
     }
+  }
+  void PrefetchRows(const std::vector<Entry>& entries, std::size_t i)
+      HET_REQUIRES(mutex) {
+    constexpr std::size_t kAhead = 8;
+    PrefetchStates(entries, i);
+    if (i + kAhead >= entries.size()) return;
+    PrefetchRow(entries_.values(entries[i + kAhead]), dimension());
+    PrefetchRow(entries_.pending(entries[i + kAhead]), dimension());
   }
   void Pin(Entry entry) HET_REQUIRES(mutex) {
     if (entries_[entry].pins++ == 0) --idle_;

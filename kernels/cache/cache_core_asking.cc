@@ -45,7 +45,7 @@ void CacheCore::Ask(Batch* batch, ReadMode mode, Flights* flights,
   }
   for (std::size_t k = 0; k < rest.size(); ++k) {
     const std::size_t u = rest[k];
-    PrefetchStates(*batch, u);
+    PrefetchStates(batch->entries, u);
     Entry& entry = batch->entries[u];
     if (entry == Entries::kNone) {
       entry = PinNew(batch->unique.ids()[u]);

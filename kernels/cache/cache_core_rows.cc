@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "kernels/cache/cache_core.h"
-#include "kernels/cache/row_math.h"
 #include "kernels/consistency/staleness.h"
 
 namespace het {
@@ -16,15 +15,8 @@ constexpr std::size_t kBytesPerThread = std::size_t{256} << 10;
 // The same in rows, where a row is its index and its state.
 constexpr std::size_t kRowsPerThread = 2048;
 
-// How far ahead a loop over rows brings them near, and how much of each: what
-// follows the processor finds by itself.
+// How far ahead a loop over rows brings them near.
 constexpr std::size_t kRowsAhead = 16;
-void PrefetchRow(const float* row, std::size_t bytes) {
-  const char* line = reinterpret_cast<const char*>(row);
-  for (std::size_t b = 0; b < std::min<std::size_t>(bytes, 256); b += 64) {
-    __builtin_prefetch(line + b);
-  }
-}
 
 }  // namespace
 
@@ -78,7 +70,7 @@ void CacheCore::PinValid(const Batch& batch,
       [&](std::size_t begin, std::size_t end,
           Found* found) HET_NO_THREAD_SAFETY_ANALYSIS {
         for (std::size_t u = begin; u < end; ++u) {
-          PrefetchStates(batch, u);
+          PrefetchStates(batch.entries, u);
           const Entry entry = batch.entries[u];
           if (entry == Entries::kNone || entries_[entry].flight != 0 ||
               MustFetch(entry)) {
@@ -119,7 +111,7 @@ void CacheCore::UnpinAll(const Batch& batch) {
       [&](std::size_t begin, std::size_t end,
           std::vector<Entry>* unused) HET_NO_THREAD_SAFETY_ANALYSIS {
         for (std::size_t u = begin; u < end; ++u) {
-          PrefetchStates(batch, u);
+          PrefetchStates(batch.entries, u);
           const Entry entry = batch.entries[u];
           if (--entries_[entry].pins == 0) unused->push_back(entry);
         }
@@ -169,13 +161,25 @@ bool CacheCore::DropIfUnwanted(Entry entry) {
 }
 
 void CacheCore::EvictOverflow() {
+  if (idle_ <= options_.capacity) return;
+  std::vector<Entry> evicted;
+  evicted.reserve(static_cast<std::size_t>(idle_ - options_.capacity));
   while (idle_ > options_.capacity) {
     const Entry entry = policy_->Next();
     if (entries_[entry].pins > 0) continue;  // its next use takes it in again
     --idle_;
-    ++counts.evictions;
-    policy_->Forget(entry);
-    Drop(entry);
+    evicted.push_back(entry);
+  }
+  counts.evictions += static_cast<std::int64_t>(evicted.size());
+  for (std::size_t i = 0; i < evicted.size(); ++i) {
+    if (i + 3 * kRowsAhead < evicted.size()) {
+      entries_.PrefetchState(evicted[i + 3 * kRowsAhead]);
+      entries_.PrefetchIndex(entries_[evicted[i + 2 * kRowsAhead]].id);
+      entries_.PrefetchErase(evicted[i + kRowsAhead]);
+    }
+    PrefetchRows(evicted, i);
+    policy_->Forget(evicted[i]);
+    Drop(evicted[i]);
   }
 }
 
@@ -247,7 +251,7 @@ void CacheCore::NoteWrites(const Batch& batch, float learning_rate) {
       [&](std::size_t begin, std::size_t end,
           Found* found) HET_NO_THREAD_SAFETY_ANALYSIS {
         for (std::size_t u = begin; u < end; ++u) {
-          PrefetchStates(batch, u);
+          PrefetchStates(batch.entries, u);
           const Entry entry = batch.entries[u];
           EntryState& state = entries_[entry];
           if (!linear_) entries_.step(entry).learning_rate = learning_rate;
@@ -287,7 +291,7 @@ void CacheCore::CopyRows(const Batch& batch, Span<const LookupPart> parts) {
             const std::size_t ahead = i + kRowsAhead;
             if (ahead < end) {
               PrefetchRow(entries_.values(batch.entries[inverse[ahead]]),
-                          bytes);
+                          dimension());
             }
             CopyRow(entries_.values(batch.entries[inverse[i]]), dimension(),
                     part.rows + i * dimension());
@@ -304,7 +308,8 @@ void CacheCore::CopyDistinctRows(const Batch& batch, float* rows) {
       [&](std::size_t begin, std::size_t end) HET_NO_THREAD_SAFETY_ANALYSIS {
         for (std::size_t u = begin; u < end; ++u) {
           if (u + kRowsAhead < end) {
-            PrefetchRow(entries_.values(batch.entries[u + kRowsAhead]), bytes);
+            PrefetchRow(entries_.values(batch.entries[u + kRowsAhead]),
+                        dimension());
           }
           CopyRow(entries_.values(batch.entries[u]), dimension(),
                   rows + u * dimension());
@@ -325,7 +330,7 @@ void CacheCore::WriteRows(const Batch& batch, const float* gradients,
           const Entry entry = batch.entries[u];
           if (u + kRowsAhead < end) {
             PrefetchRow(entries_.values(batch.entries[u + kRowsAhead]),
-                        2 * dimension() * sizeof(float));
+                        2 * dimension());
           }
           const float step =
               linear_ ? learning_rate

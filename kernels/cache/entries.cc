@@ -4,6 +4,8 @@
 #include <new>
 #include <utility>
 
+#include "kernels/cache/row_math.h"
+
 namespace het {
 
 namespace {
@@ -12,6 +14,8 @@ namespace {
 constexpr std::size_t kChunkBytes = std::size_t{256} << 10;
 constexpr std::size_t kLargeChunkBytes = kHugePageBytes;
 constexpr std::size_t kLargeTableBytes = 16 * kLargeChunkBytes;
+
+constexpr std::size_t kInsertsAhead = 8;
 
 int ChunkBits(std::size_t dimension, std::int64_t rows) {
   const std::size_t row = dimension * 2 * sizeof(float);
@@ -32,6 +36,12 @@ Entries::Entry Entries::Insert(RowId id) {
   if (!free_.empty()) {
     entry = free_.back();
     free_.pop_back();
+    // Of many insertions one after the other.
+    if (free_.size() >= kInsertsAhead) {
+      const Entry later = free_[free_.size() - kInsertsAhead];
+      PrefetchState(later);
+      PrefetchRow(pending(later), dimension_);
+    }
   } else {
     entry = end();
     states_.emplace_back();

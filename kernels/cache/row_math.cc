@@ -1,6 +1,5 @@
 #include "kernels/cache/row_math.h"
 
-#include <algorithm>
 #include <cstring>
 
 // The sanitizers do not survive the loader's choice between versions.
@@ -66,11 +65,8 @@ void ApplyOccurrences(const BatchGradients& gradients, std::uint32_t begin,
   const std::size_t dimension = gradients.dimension;
   for (std::uint32_t k = begin; k < end; ++k) {
     if (k + kAhead >= last) break;
-    const float* next =
-        gradients.values + gradients.positions[k + kAhead] * dimension;
-    for (std::size_t d = 0; d < std::min<std::size_t>(dimension, 64); d += 16) {
-      __builtin_prefetch(next + d);
-    }
+    PrefetchRow(gradients.values + gradients.positions[k + kAhead] * dimension,
+                dimension);
   }
   std::size_t d = 0;
   for (; d + 64 <= dimension; d += 64) {

@@ -38,7 +38,7 @@ void Update::Commit(CacheCore& core) {
   if (!core.TakeOver(batch_.get())) {
     core.FindAll(batch_.get());
     for (std::size_t u = 0; u < batch_->entries.size(); ++u) {
-      core.PrefetchStates(*batch_, u);
+      core.PrefetchStates(batch_->entries, u);
       Entries::Entry& entry = batch_->entries[u];
       if (entry == Entries::kNone) {
         entry = core.PinNew(batch_->unique.ids()[u]);
