@@ -41,7 +41,16 @@ def batches(rows: frappe.Rows, batch: int, epochs: int, seed: int) -> tf.data.Da
     return dataset.prefetch(tf.data.AUTOTUNE)
 
 
-def run(system: str, rows: frappe.Rows, seed: int, batch: int, epochs: int, learning_rate: float, share: float) -> dict:
+def run(
+    system: str,
+    rows: frappe.Rows,
+    seed: int,
+    batch: int,
+    epochs: int,
+    learning_rate: float,
+    share: float,
+    wire: str = "float32",
+) -> dict:
     """Trains one model and evaluates it on the test rows."""
     keras.utils.set_random_seed(seed)
     train, _, test = rows.split(seed)
@@ -58,7 +67,8 @@ def run(system: str, rows: frappe.Rows, seed: int, batch: int, epochs: int, lear
     else:
         cache = None
         if system != "none":
-            cache = het.CacheConfig(share=share, staleness=float(system) if system == "inf" else int(system))
+            staleness = float(system) if system == "inf" else int(system)
+            cache = het.CacheConfig(share=share, staleness=staleness, wire=wire)
         embedding = het.layers.Embedding(IDS, DIMENSION, start, name=name, cache=cache)
         optimizer = het.DistributedOptimizer(optimizer)
     model = wide_and_deep(embedding, fields=rows.ids.shape[1], dense_features=0, seed=seed)
@@ -68,6 +78,7 @@ def run(system: str, rows: frappe.Rows, seed: int, batch: int, epochs: int, lear
     seconds = time.monotonic() - begin
     result: dict = {
         "system": system,
+        "wire": wire,
         "workers": het.size(),
         "seed": seed,
         "batch": batch,
@@ -88,15 +99,17 @@ def main(
     system: Annotated[str, typer.Option(help="keras; or het_tf's staleness: none (no cache), 0, 100, inf, ...")],
     data: Annotated[Path | None, typer.Option(help="frappe_ctr_neg2.npz; else in the folder HET_TF_DATA.")] = None,
     seeds: Annotated[int, typer.Option(min=1)] = 5,
+    first_seed: Annotated[int, typer.Option(min=0)] = 0,
     batch: Annotated[int, typer.Option(min=1, help="Rows of a global batch.")] = 512,
     epochs: Annotated[int, typer.Option(min=1)] = 10,
     learning_rate: float = 0.5,
     share: Annotated[float, typer.Option(help="Rows cached, as a share of the table.")] = 0.1,
+    wire: Annotated[str, typer.Option(help="Format of rows and gradients, of systems with a cache.")] = "float32",
     report: Annotated[Path | None, typer.Option(help="File that worker 0's lines are added to.")] = None,
 ) -> None:
     rows = frappe.load(data)
-    for seed in range(seeds):
-        result = run(system, rows, seed, batch, epochs, learning_rate, share)
+    for seed in range(first_seed, first_seed + seeds):
+        result = run(system, rows, seed, batch, epochs, learning_rate, share, wire)
         if het.rank() == 0:
             print(json.dumps(result), flush=True)
             if report is not None:

@@ -95,6 +95,7 @@ def main(
     cache: Annotated[int, typer.Option(min=0, help="Rows that a worker caches; 0: no cache.")] = 50_000,
     policy: Annotated[str, typer.Option(help="lru, lfu or light_lfu.")] = "lfu",
     optimizer: Annotated[str, typer.Option(help="sgd or adagrad.")] = "adagrad",
+    wire: Annotated[str, typer.Option(help="Format of rows and gradients, with a cache.")] = "float32",
     seed: Annotated[int, typer.Option()] = 0,
     report: Annotated[Path | None, typer.Option(help="File for worker 0's report.")] = None,
 ) -> None:
@@ -102,7 +103,7 @@ def main(
     if staleness != float("inf"):
         staleness = int(staleness)
     train, held_out, source = rows(data, batch, steps, seed)
-    config = het.CacheConfig(rows=cache, policy=policy, staleness=staleness) if cache else None
+    config = het.CacheConfig(rows=cache, policy=policy, staleness=staleness, wire=wire) if cache else None
     embedding = het.layers.Embedding(
         None, dimension, keras.initializers.RandomNormal(stddev=0.01, seed=seed), cache=config, name="criteo"
     )
@@ -133,7 +134,7 @@ def main(
         auc = model.evaluate(held_out, verbose=0, return_dict=True)["auc"]
         result = {
             "examples_per_second": round(sum(worker["rate"] for worker in everyone), 1),
-            "auc": round(auc, 4),
+            "auc": round(auc, 6),
             "hit_rate": round(sum(w["hits"] for w in everyone) / sum(w["unique_ids"] for w in everyone), 4),
             "bytes_on_wire": sum(worker["bytes"] for worker in everyone),
             "bytes_without_cache": sum(worker["bytes_without_cache"] for worker in everyone),
@@ -145,6 +146,7 @@ def main(
             "dimension": dimension,
             "staleness": str(staleness),
             "cache_rows": cache,
+            "wire": wire,
         }
         text = json.dumps(result)
         if report is not None:
