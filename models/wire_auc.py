@@ -18,7 +18,7 @@ import os
 import statistics
 import sys
 import tempfile
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,7 +34,7 @@ WORKERS = 2
 TOLERANCE = {"bfloat16": 0.0005, "float16": 0.0005, "int8": 0.001}
 
 
-class Data(str, Enum):
+class Data(StrEnum):
     frappe = "frappe"
     criteo = "criteo"
 

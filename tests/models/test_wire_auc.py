@@ -10,10 +10,11 @@ FORMATS = ("float32", *wire_auc.TOLERANCE)
 def test_only_results_of_the_same_data_and_staleness_are_used(tmp_path):
     file = tmp_path / "r"
     one = {"data": "criteo", "staleness": 100, "wire": "int8", "seed": 3, "auc": 0.7}
+    none: dict[str, dict[int, float]] = {wire: {} for wire in FORMATS}
     lines = [one, {**one, "data": "frappe", "seed": 4}, {**one, "staleness": 0, "seed": 5}]
     file.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    assert wire_auc.read(file, wire_auc.Data.criteo, 100) == {**dict.fromkeys(FORMATS, {}), "int8": {3: 0.7}}
-    assert wire_auc.read(tmp_path / "none", wire_auc.Data.criteo, 100) == dict.fromkeys(FORMATS, {})
+    assert wire_auc.read(file, wire_auc.Data.criteo, 100) == {**none, "int8": {3: 0.7}}
+    assert wire_auc.read(tmp_path / "none", wire_auc.Data.criteo, 100) == none
 
 
 def rows(**difference):
