@@ -4,7 +4,8 @@
 
 A step looks a batch of Zipf-distributed ids up and applies one gradient per
 occurrence. The contenders take turns on the same two threads; each of the peers
-is a process of its own that runs steps on command and times itself:
+is a process of its own that runs steps on command and times itself. Those of
+TensorFlow make eight steps in one call (in_graph.py):
 
 - het_tf: one process, the shard inside, the ops as the layers call them;
 - tf: `tf.gather` and `scatter_sub` on a local variable, ids as positions;
@@ -36,6 +37,7 @@ import het_tf as het
 from benchmarks.figures import figure, unavailable
 from benchmarks.peers import environments
 from benchmarks.peers.coprocess import Coprocess, program
+from benchmarks.peers.in_graph import in_graph
 from benchmarks.turns import in_process, medians, take_turns
 from benchmarks.zipf import SKEW, VOCABULARY, ZipfIds
 from het_tf import ops
@@ -54,27 +56,25 @@ def het_step(dimension: int, ids: list[tf.Tensor], gradients: tf.Tensor) -> Call
         ops.lookup(handle, tf.range(begin, begin + 100_000, dtype=tf.int64), dimension, "training")
         ops.update(handle, tf.constant([], tf.int64), tf.zeros([0, dimension]), tf.constant(0.01), 1.0)
 
-    @tf.function(autograph=False)
     def step(batch: tf.Tensor) -> tf.Tensor:
         rows = ops.lookup(handle, batch, dimension, "training")
         with tf.control_dependencies([rows]):
             ops.update(handle, batch, gradients, tf.constant(0.01), 1.0)
         return rows[0]
 
-    return lambda number: step(ids[number % len(ids)]).numpy()
+    return in_graph(step, ids)
 
 
 def tensorflow_step(dimension: int, ids: list[tf.Tensor], gradients: tf.Tensor) -> Callable[[int], Any]:
     variable = tf.Variable(tf.random.uniform([VOCABULARY, dimension], -0.05, 0.05))
 
-    @tf.function(autograph=False)
     def step(batch: tf.Tensor) -> tf.Tensor:
         rows = tf.gather(variable, batch)
         with tf.control_dependencies([rows]):
             variable.scatter_sub(tf.IndexedSlices(0.01 * gradients, batch))
         return rows[0]
 
-    return lambda number: step(ids[number % len(ids)]).numpy()
+    return in_graph(step, ids)
 
 
 def start(stack: contextlib.ExitStack, peers: list[str], arguments: list[str]) -> dict[str, Coprocess]:
@@ -126,8 +126,8 @@ def main(
             numbers = (BATCHES, size, dimension, VOCABULARY, THREADS)
             processes = start(stack, names, [str(file), *map(str, numbers)])
             contenders = {
-                "het_tf": in_process(het_step(dimension, tensors, gradients)),
-                "tf": in_process(tensorflow_step(dimension, tensors, gradients)),
+                "het_tf": in_process(het_step(dimension, tensors, gradients), BATCHES),
+                "tf": in_process(tensorflow_step(dimension, tensors, gradients), BATCHES),
                 **{name: process.steps for name, process in processes.items()},
             }
             # The first steps trace and warm up.

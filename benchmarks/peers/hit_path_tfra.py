@@ -10,6 +10,7 @@ import tensorflow as tf
 import tensorflow_recommenders_addons as tfra
 from tensorflow_recommenders_addons import dynamic_embedding as de
 
+from benchmarks.peers.in_graph import in_graph
 from benchmarks.peers.serve import serve
 
 RATE = 0.01
@@ -29,7 +30,6 @@ def main() -> None:
         keys = tf.range(begin, begin + 100_000, dtype=tf.int64)
         table.upsert(keys, tf.random.uniform([100_000, dimension], -0.05, 0.05))
 
-    @tf.function(autograph=False)
     def by_hand(batch: tf.Tensor) -> tf.Tensor:
         """Its table's ops alone: find the distinct ids' rows, step them, write them back."""
         unique, inverse = tf.unique(batch)
@@ -43,7 +43,6 @@ def main() -> None:
     optimizer = de.DynamicEmbeddingOptimizer(tf.keras.optimizers.legacy.SGD(RATE))
     shadow = de.shadow_ops.ShadowVariable(table, name="hit_path_shadow")
 
-    @tf.function(autograph=False)
     def by_optimizer(batch: tf.Tensor) -> tf.Tensor:
         """The documented way: a shadow variable of the step's rows, and its optimizer."""
         with tf.GradientTape() as tape:
@@ -54,8 +53,8 @@ def main() -> None:
         return rows[0]
 
     paths = {
-        "table ops": lambda number: by_hand(ids[number % batches]).numpy(),
-        "DynamicEmbeddingOptimizer": lambda number: by_optimizer(ids[number % batches]).numpy(),
+        "table ops": in_graph(by_hand, ids),
+        "DynamicEmbeddingOptimizer": in_graph(by_optimizer, ids),
     }
     for name in list(paths):
         try:
@@ -64,7 +63,7 @@ def main() -> None:
             print(f"{name}: {type(error).__name__}: {error}", file=sys.stderr)
             del paths[name]
     version = f"tensorflow_recommenders_addons {tfra.__version__}, tensorflow {tf.__version__}"
-    serve(paths, warm_up=5, version=version)
+    serve(paths, warm_up=2, steps_each=batches, version=version)
 
 
 if __name__ == "__main__":
