@@ -1,9 +1,12 @@
 // Codec: exchanges to bytes and back, as protos/shard.proto says.
 //
-// Written by hand so that float32 rows and gradients are copied once into the
-// message and not at all out of it: payloads are padded to four bytes (by a
-// longer, but valid, length prefix), and a decoded row points into the received
-// message. Other formats are converted here, on their way in and out
+// Written by hand so that float32 rows and gradients are copied seldom. Large
+// ones that somebody shares (ExchangeReply::buffers,
+// TableExchange::gradients_owner) are sent from where they lie, others are
+// copied once into the message. None is copied out of it: payloads are padded
+// to four bytes (by a longer, but valid, length prefix), and a decoded row
+// points into the received message, which is put together when it comes in
+// pieces. Other formats are converted here, on their way in and out
 // (row_formats.h); whoever uses the decoded values finds float32.
 //
 // Pure functions; decoded values own what they point into. Every length is

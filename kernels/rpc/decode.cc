@@ -1,7 +1,9 @@
+#include <algorithm>
 #include <cstring>
 #include <limits>
 #include <utility>
 
+#include "kernels/base/buffers.h"
 #include "kernels/rpc/codec.h"
 #include "kernels/rpc/message_reader.h"
 #include "kernels/rpc/packed_numbers.h"
@@ -86,20 +88,28 @@ Status ReadValues(Piece bytes, WireFormat format, std::size_t rows,
 // The message in one piece.
 Status Flatten(const grpc::ByteBuffer& message,
                std::shared_ptr<const void>* owner, Piece* bytes) {
-  auto slice = std::make_shared<grpc::Slice>();
-  if (message.Length() == 0) {
-    *bytes = {nullptr, 0};
-    return OkStatus();
-  }
-  const grpc::Status status = message.TrySingleSlice(slice.get()).ok()
-                                  ? grpc::Status::OK
-                                  : message.DumpToSingleSlice(slice.get());
-  if (!status.ok()) return Internal(status.error_message());
-  if (slice->size() > std::numeric_limits<int>::max()) {
+  const std::size_t size = message.Length();
+  *bytes = {nullptr, 0};
+  if (size == 0) return OkStatus();
+  if (size > std::numeric_limits<int>::max()) {
     return Malformed("it is larger than 2 GiB");
   }
-  *bytes = {slice->begin(), slice->size()};
-  *owner = std::move(slice);
+  std::vector<grpc::Slice> slices;
+  const grpc::Status status = message.Dump(&slices);
+  if (!status.ok()) return Internal(status.error_message());
+  if (slices.size() == 1) {
+    const auto slice = std::make_shared<grpc::Slice>(std::move(slices[0]));
+    *bytes = {slice->begin(), size};
+    *owner = slice;
+    return OkStatus();
+  }
+  const std::shared_ptr<std::uint8_t[]> flat = TakeArray<std::uint8_t>(size);
+  std::uint8_t* next = flat.get();
+  for (const grpc::Slice& slice : slices) {
+    next = std::copy(slice.begin(), slice.end(), next);
+  }
+  *bytes = {flat.get(), size};
+  *owner = flat;
   return OkStatus();
 }
 

@@ -1,4 +1,5 @@
-// MessageWriter: writes one protobuf message into one gRPC slice.
+// MessageWriter: writes one protobuf message into a gRPC slice of its own and
+// refers to large payloads where they lie.
 //
 // Used twice with the same calls: a first pass without memory measures, a
 // second one writes. Payloads of 4-byte values are aligned: their length prefix
@@ -10,8 +11,13 @@
 #ifndef HET_TF_KERNELS_RPC_MESSAGE_WRITER_H_
 #define HET_TF_KERNELS_RPC_MESSAGE_WRITER_H_
 
+#include <grpcpp/support/byte_buffer.h>
+#include <grpcpp/support/slice.h>
+
 #include <cstdint>
 #include <cstring>
+#include <memory>
+#include <vector>
 
 #include "kernels/rpc/packed_numbers.h"
 
@@ -26,10 +32,24 @@ class MessageWriter {
     kFixed32 = 5
   };
 
-  // `to` is null when only measuring.
-  explicit MessageWriter(std::uint8_t* to) : to_(to) {}
+  // Smaller payloads are copied: a slice of their own costs more than that.
+  static constexpr std::size_t kLeastReference = std::size_t{16} << 10;
+
+  // Measures.
+  MessageWriter() = default;
+  // Writes what takes as many bytes as `measured` has found.
+  explicit MessageWriter(const MessageWriter& measured)
+      : own_(measured.size_ - measured.referred_),
+        to_(const_cast<std::uint8_t*>(own_.begin())) {}
+  MessageWriter& operator=(const MessageWriter&) = delete;
 
   std::size_t size() const { return size_; }
+
+  // The message. REQUIRES: all of it has been written.
+  grpc::ByteBuffer Take() {
+    EndPiece();
+    return grpc::ByteBuffer(pieces_.data(), pieces_.size());
+  }
 
   void Tag(std::uint32_t field, WireType type) { Varint(field << 3 | type); }
   void Varint(std::uint64_t value) { PaddedVarint(value, VarintSize(value)); }
@@ -50,8 +70,24 @@ class MessageWriter {
   // nothing.
   template <typename Write>
   void Content(std::size_t bytes, Write write) {
-    if (to_ != nullptr && bytes > 0) write(to_ + size_);
+    if (to_ != nullptr && bytes > 0) write(to_ + (size_ - referred_));
     size_ += bytes;
+  }
+
+  // Content that stays where `owner` keeps it, unchanged, until it is sent.
+  void Refer(const void* data, std::size_t bytes,
+             const std::shared_ptr<const void>& owner) {
+    if (to_ != nullptr) {
+      EndPiece();
+      pieces_.emplace_back(
+          const_cast<void*>(data), bytes,
+          [](void* held) {
+            delete static_cast<std::shared_ptr<const void>*>(held);
+          },
+          new std::shared_ptr<const void>(owner));
+    }
+    size_ += bytes;
+    referred_ += bytes;
   }
 
   void Header(std::uint32_t field, std::size_t bytes) {
@@ -77,7 +113,7 @@ class MessageWriter {
     for (std::size_t i = 0; i < width; ++i) {
       const bool more = i + 1 < width;
       if (to_ != nullptr) {
-        to_[size_ + i] =
+        to_[size_ - referred_ + i] =
             static_cast<std::uint8_t>((value & 0x7f) | (more ? 0x80 : 0));
       }
       value >>= 7;
@@ -85,8 +121,19 @@ class MessageWriter {
     size_ += width;
   }
 
-  std::uint8_t* const to_;
+  // What has been written since the last piece becomes one.
+  void EndPiece() {
+    const std::size_t end = size_ - referred_;
+    if (end > ended_) pieces_.push_back(own_.sub(ended_, end));
+    ended_ = end;
+  }
+
+  const grpc::Slice own_;
+  std::uint8_t* const to_ = nullptr;  // null when measuring
   std::size_t size_ = 0;
+  std::size_t referred_ = 0;  // bytes of these that are not its own
+  std::vector<grpc::Slice> pieces_;
+  std::size_t ended_ = 0;  // its own bytes in pieces_
 };
 
 }  // namespace het

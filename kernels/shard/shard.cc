@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "kernels/base/buffers.h"
 #include "kernels/base/incarnation.h"
 #include "kernels/optimizer/no_optimizer.h"
 #include "kernels/store/check_request.h"
@@ -119,8 +120,8 @@ Result<ExchangeReply> Shard::Execute(const ExchangeRequest& request,
     answer.validated.resize(exchange.validate_ids.size());
     const std::size_t most = answer.fetched.size() + answer.validated.size();
     if (most == 0) continue;
-    // Uninitialised on purpose: rows of valid copies are never written.
-    rows[t].reset(new float[most * answer.dimension]);
+    // Rows of valid copies are never written.
+    rows[t] = TakeArray<float>(most * answer.dimension);
     reply.buffers.push_back(rows[t]);
   }
   ++(repeated ? repeated_ : exchanges_);

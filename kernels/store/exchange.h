@@ -4,7 +4,7 @@
 //
 // Both are values. The request's arrays are views: whoever starts an exchange
 // keeps them alive and unchanged until it has the reply. A reply owns the
-// memory its rows point into (`buffers`), so that rows are never copied
+// memory its rows point into (`buffers`), which nobody changes any more, so that rows are never copied
 // between the shard and the cache.
 
 #ifndef HET_TF_KERNELS_STORE_EXCHANGE_H_
@@ -45,6 +45,9 @@ struct TableExchange {
   Span<const Clock> push_clocks;
   Span<const float> push_learning_rates;
   Span<const float> push_gradients;  // push_ids.size() x dimension
+  // Of push_gradients, if they may be referred to for longer than until the
+  // reply and do not change while somebody holds this; null: no.
+  std::shared_ptr<const void> gradients_owner;
 
   // Cached copies with their clocks c_c, to be checked against `staleness`.
   Staleness staleness = 0;

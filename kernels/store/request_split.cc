@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "kernels/base/buffers.h"
 #include "kernels/store/sorted_order.h"
 
 namespace het {
@@ -47,6 +48,7 @@ RequestSplit::RequestSplit(const ExchangeRequest& request,
       part.push_gradients = Span<const float>(
           cut.push_gradients.get() + cut.push.begin[s] * cut.dimension,
           part.push_ids.size() * cut.dimension);
+      part.gradients_owner = cut.push_gradients;
       part.validate_ids = part_of(cut.validate, cut.validate_ids);
       part.validate_clocks = part_of(cut.validate, cut.validate_clocks);
       part.fetch_ids = part_of(cut.fetch, cut.fetch_ids);
@@ -95,8 +97,7 @@ RequestSplit::TableCut RequestSplit::Cut(const TableExchange& exchange,
   cut.push_ids = Take(exchange.push_ids, pushed);
   cut.push_clocks = Take(exchange.push_clocks, pushed);
   cut.push_learning_rates = Take(exchange.push_learning_rates, pushed);
-  // Not a vector: it would be cleared first.
-  cut.push_gradients.reset(new float[pushed.size() * dimension]);
+  cut.push_gradients = TakeArray<float>(pushed.size() * dimension);
   for (std::size_t i = 0; i < pushed.size(); ++i) {
     std::copy_n(&exchange.push_gradients[pushed[i] * dimension], dimension,
                 &cut.push_gradients[i * dimension]);

@@ -55,7 +55,7 @@ class RequestSplit {
     std::vector<RowId> push_ids;
     std::vector<Clock> push_clocks;
     std::vector<float> push_learning_rates;
-    std::unique_ptr<float[]> push_gradients;
+    std::shared_ptr<float[]> push_gradients;
     std::vector<RowId> validate_ids;
     std::vector<Clock> validate_clocks;
     std::vector<RowId> fetch_ids;
