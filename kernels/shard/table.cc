@@ -28,6 +28,9 @@ int ChunkShift(std::size_t row_bytes) {
 
 // Rows of a batch whose memory is asked for at once.
 constexpr std::size_t kAtOnce = 64;
+// Positions of a batch that are sorted by stripe at a time: what belongs to
+// them, gradients and rows of a reply, is then close together.
+constexpr std::size_t kBlock = 4096;
 constexpr std::size_t kLineBytes = 64;
 // Of a longer row the processor fetches the rest by itself.
 constexpr std::size_t kPrefetchBytes = 8 * kLineBytes;
@@ -103,22 +106,31 @@ void Table::Release(std::size_t rows) { reserved_ -= rows; }
 
 template <typename Visit>
 void Table::ForEach(Span<const RowId> ids, Visit visit) const {
+  for (std::size_t from = 0; from < ids.size(); from += kBlock) {
+    ForEachOfBlock(ids.subspan(from, std::min(kBlock, ids.size() - from)),
+                   from, visit);
+  }
+}
+
+template <typename Visit>
+void Table::ForEachOfBlock(Span<const RowId> ids, std::size_t first,
+                           Visit visit) const {
   // A counting sort by stripe: stable, so that an id pushed twice takes its
   // steps in order.
   const auto stripe_of = [](std::uint64_t hash) {
     return std::size_t{kStripeOf[hash >> RowIndex::kHashBits]};
   };
   std::array<std::uint32_t, kStripes + 1> begin = {};
-  std::vector<std::uint64_t> hashes(ids.size());
+  std::array<std::uint64_t, kBlock> hashes;
   for (std::size_t i = 0; i < ids.size(); ++i) {
     hashes[i] = HashId(ids[i]);
     ++begin[stripe_of(hashes[i]) + 1];
   }
   for (std::size_t s = 0; s < kStripes; ++s) begin[s + 1] += begin[s];
-  std::vector<std::uint32_t> order(ids.size());
+  std::array<std::uint16_t, kBlock> order;
   std::array<std::uint32_t, kStripes + 1> next = begin;
   for (std::size_t i = 0; i < ids.size(); ++i) {
-    order[next[stripe_of(hashes[i])]++] = static_cast<std::uint32_t>(i);
+    order[next[stripe_of(hashes[i])]++] = static_cast<std::uint16_t>(i);
   }
   for (std::size_t s = 0; s < kStripes; ++s) {
     if (begin[s] == begin[s + 1]) continue;
@@ -135,7 +147,7 @@ void Table::ForEach(Span<const RowId> ids, Visit visit) const {
       }
       PrefetchRest({rows.data(), end - from});
       for (std::size_t k = from; k < end; ++k) {
-        visit(stripe, hashes[order[k]], std::size_t{order[k]});
+        visit(stripe, hashes[order[k]], first + order[k]);
       }
     }
   }

@@ -9,7 +9,8 @@
 // never move. A table grows without a pause: no call moves more than the pages
 // that its own rows fill.
 // Thread-safety: all methods may be called from any thread. Ids are spread over
-// stripes with a mutex each; a batch visits each stripe once. A batch is atomic
+// stripes with a mutex each; a batch visits each stripe once for some thousands
+// of its ids. A batch is atomic
 // per row, not as a whole.
 // A synchronous table (TableSpec) keeps the pushes of the round that is under way
 // beside the rows (OpenRound). A stripe closes it, taking the steps, when a push or
@@ -140,10 +141,14 @@ class Table {
   // smallest, so that their indices are not full, and grow, all at once.
   static const std::array<std::uint8_t, std::size_t{1} << kShareBits> kStripeOf;
 
-  // Calls visit(stripe, hash, i) for every position i, stripe by stripe with
-  // the stripe locked, and in ascending order inside a stripe.
+  // Calls visit(stripe, hash, i) for every position i with the stripe locked,
+  // block by block of the positions, in a block stripe by stripe and in a stripe
+  // in ascending order. A block's positions begin at `first`.
   template <typename Visit>
   void ForEach(Span<const RowId> ids, Visit visit) const;
+  template <typename Visit>
+  void ForEachOfBlock(Span<const RowId> ids, std::size_t first,
+                      Visit visit) const;
   // Has the beginning of the row brought near that is probably meant, or gives
   // null; then the rest of such rows, once their pages have been found: walks
   // to pages, not lines, are what a large table waits for.
