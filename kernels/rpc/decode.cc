@@ -194,6 +194,14 @@ bool BitAt(Piece bits, std::size_t i) {
   return bits.size > 0 && (bits.data[i / 8] >> i % 8 & 1) != 0;
 }
 
+// Of the first `count` bits.
+std::size_t CountBits(Piece bits, std::size_t count) {
+  if (bits.size == 0) return 0;
+  std::size_t set = 0;
+  for (std::size_t i = 0; i < count; ++i) set += BitAt(bits, i) ? 1 : 0;
+  return set;
+}
+
 // What a reply says about one table, as it stands in the message.
 struct ReplyFields {
   Piece stale, initial, rows, short_step_scales;
@@ -254,24 +262,12 @@ Status DecodeReplyTable(Piece message, const AskedRows& asked,
       fields.stale.size != (asked.validated + 7) / 8) {
     return Malformed("the bitmap of stale rows does not fit the request");
   }
-  std::vector<RowView*> answered;
-  for (std::size_t i = 0; i < asked.validated; ++i) {
-    if (BitAt(fields.stale, i)) answered.push_back(&table->validated[i]);
-  }
-  for (RowView& row : table->fetched) answered.push_back(&row);
-
-  if (fields.initial.size != 0 &&
-      fields.initial.size != (answered.size() + 7) / 8) {
+  const std::size_t answered =
+      CountBits(fields.stale, asked.validated) + asked.fetched;
+  if (fields.initial.size != 0 && fields.initial.size != (answered + 7) / 8) {
     return Malformed("the bitmap of initial rows does not fit the request");
   }
-  std::vector<RowView*> rows;
-  for (std::size_t i = 0; i < answered.size(); ++i) {
-    if (BitAt(fields.initial, i)) {
-      *answered[i] = {nullptr, 0, fields.initial_step_scale, true};
-    } else {
-      rows.push_back(answered[i]);
-    }
-  }
+  const std::size_t rows = answered - CountBits(fields.initial, answered);
   std::vector<float>& step_scales = fields.step_scales;
   if (fields.short_step_scales.size % 2 != 0) {
     return Malformed("an array of step scales has a torn end");
@@ -283,27 +279,36 @@ Status DecodeReplyTable(Piece message, const AskedRows& asked,
   }
   std::unique_ptr<float[]> copy;
   Span<const float> values;
-  HET_RETURN_IF_ERROR(ReadValues(fields.rows, asked.row_format, rows.size(),
+  HET_RETURN_IF_ERROR(ReadValues(fields.rows, asked.row_format, rows,
                                  fields.row_scales, &copy, &values));
   if (copy != nullptr) {
     reply->buffers.push_back(std::shared_ptr<const float[]>(std::move(copy)));
   }
-  if (fields.clocks.size() != rows.size() ||
-      (!step_scales.empty() && step_scales.size() != rows.size()) ||
-      (rows.empty() ? !values.empty()
-                    : values.empty() || values.size() % rows.size() != 0)) {
+  if (fields.clocks.size() != rows ||
+      (!step_scales.empty() && step_scales.size() != rows) ||
+      (rows == 0 ? !values.empty()
+                 : values.empty() || values.size() % rows != 0)) {
     return Malformed("a reply does not fit its request");
   }
-  if (rows.empty()) return OkStatus();
   AddBase(fields.clock_base, &fields.clocks);
   for (const Clock clock : fields.clocks) {
     if (clock < 0) return Malformed("a row's clock is negative");
   }
-  table->dimension = values.size() / rows.size();
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    *rows[i] = {&values[i * table->dimension], fields.clocks[i],
-                step_scales.empty() ? 1.0f : step_scales[i]};
+  if (rows > 0) table->dimension = values.size() / rows;
+  std::size_t next = 0, next_row = 0;
+  const auto answer = [&](RowView* view) {
+    if (BitAt(fields.initial, next++)) {
+      *view = {nullptr, 0, fields.initial_step_scale, true};
+      return;
+    }
+    const std::size_t row = next_row++;
+    *view = {&values[row * table->dimension], fields.clocks[row],
+             step_scales.empty() ? 1.0f : step_scales[row]};
+  };
+  for (std::size_t i = 0; i < asked.validated; ++i) {
+    if (BitAt(fields.stale, i)) answer(&table->validated[i]);
   }
+  for (RowView& view : table->fetched) answer(&view);
   return OkStatus();
 }
 

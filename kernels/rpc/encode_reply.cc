@@ -16,27 +16,29 @@ void SetBit(std::size_t i, std::size_t size, std::vector<std::uint8_t>* bits) {
 struct ReplyPlan {
   ReplyPlan(const TableReply& table, WireFormat row_format, bool may_refer)
       : format(row_format), dimension(table.dimension) {
-    std::vector<const RowView*> answered;
-    answered.reserve(table.validated.size() + table.fetched.size());
+    const std::size_t most = table.validated.size() + table.fetched.size();
+    rows.reserve(most);
+    clocks.reserve(most);
+    step_scales.reserve(most);
+    std::size_t answered = 0;
+    const auto add = [&](const RowView& row) {
+      const std::size_t i = answered++;
+      if (row.initial) {
+        SetBit(i, most, &initial);
+        initial_step_scale = row.step_scale;
+        return;
+      }
+      rows.push_back(row.values);
+      clocks.push_back(row.clock);
+      step_scales.push_back(row.step_scale);
+    };
     for (std::size_t i = 0; i < table.validated.size(); ++i) {
       if (!table.validated[i].answered()) continue;
-      answered.push_back(&table.validated[i]);
+      add(table.validated[i]);
       SetBit(i, table.validated.size(), &stale);
     }
-    for (const RowView& row : table.fetched) answered.push_back(&row);
-
-    rows.reserve(answered.size());
-    clocks.reserve(answered.size());
-    for (std::size_t i = 0; i < answered.size(); ++i) {
-      if (answered[i]->initial) {
-        SetBit(i, answered.size(), &initial);
-        initial_step_scale = answered[i]->step_scale;
-        continue;
-      }
-      rows.push_back(answered[i]->values);
-      clocks.push_back(answered[i]->clock);
-      step_scales.push_back(answered[i]->step_scale);
-    }
+    for (const RowView& row : table.fetched) add(row);
+    if (!initial.empty()) initial.resize((answered + 7) / 8);
     packed_clocks = MeasureClocks(clocks);
     if (std::all_of(step_scales.begin(), step_scales.end(),
                     [](float scale) { return scale == 1.0f; })) {
