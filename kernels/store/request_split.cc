@@ -9,6 +9,9 @@
 namespace het {
 namespace {
 
+// Rows of gradients that are asked of memory ahead of the one that is copied.
+constexpr std::size_t kAhead = 16;
+
 template <typename T>
 std::vector<T> Take(Span<const T> from,
                     const std::vector<std::uint32_t>& positions) {
@@ -99,6 +102,10 @@ RequestSplit::TableCut RequestSplit::Cut(const TableExchange& exchange,
   cut.push_learning_rates = Take(exchange.push_learning_rates, pushed);
   cut.push_gradients = TakeArray<float>(pushed.size() * dimension);
   for (std::size_t i = 0; i < pushed.size(); ++i) {
+    if (i + kAhead < pushed.size()) {
+      __builtin_prefetch(
+          &exchange.push_gradients[pushed[i + kAhead] * dimension]);
+    }
     std::copy_n(&exchange.push_gradients[pushed[i] * dimension], dimension,
                 &cut.push_gradients[i * dimension]);
   }
