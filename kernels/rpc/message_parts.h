@@ -26,8 +26,9 @@ void Count(MessageWriter& out, std::int64_t* kind, Write write) {
   *kind += static_cast<std::int64_t>(out.size() - before);
 }
 
-inline void WriteIds(MessageWriter& out, std::uint32_t field, Span<const RowId> ids,
-              std::size_t size, TrafficBytes* bytes) {
+inline void WriteIds(MessageWriter& out, std::uint32_t field,
+                     Span<const RowId> ids, std::size_t size,
+                     TrafficBytes* bytes) {
   if (ids.empty()) return;
   out.Header(field, size);
   Count(out, &bytes->ids, [&] {
@@ -36,8 +37,8 @@ inline void WriteIds(MessageWriter& out, std::uint32_t field, Span<const RowId> 
 }
 
 inline void WriteClocks(MessageWriter& out, std::uint32_t field,
-                 std::uint32_t base_field, Span<const Clock> clocks,
-                 const PackedClocks& packed, TrafficBytes* bytes) {
+                        std::uint32_t base_field, Span<const Clock> clocks,
+                        const PackedClocks& packed, TrafficBytes* bytes) {
   if (clocks.empty()) return;
   out.VarintField(base_field, packed.base);
   out.Header(field, packed.size);
@@ -49,7 +50,7 @@ inline void WriteClocks(MessageWriter& out, std::uint32_t field,
 }
 
 inline void WriteFloats(MessageWriter& out, std::uint32_t field,
-                 Span<const float> values, std::int64_t* kind) {
+                        Span<const float> values, std::int64_t* kind) {
   if (values.empty()) return;
   const std::size_t size = values.size() * sizeof(float);
   out.Header(field, size);

@@ -142,8 +142,8 @@ class Table {
   static const std::array<std::uint8_t, std::size_t{1} << kShareBits> kStripeOf;
 
   // Calls visit(stripe, hash, i) for every position i with the stripe locked,
-  // block by block of the positions, in a block stripe by stripe and in a stripe
-  // in ascending order. A block's positions begin at `first`.
+  // block by block of the positions, in a block stripe by stripe and in a
+  // stripe in ascending order. A block's positions begin at `first`.
   template <typename Visit>
   void ForEach(Span<const RowId> ids, Visit visit) const;
   template <typename Visit>

@@ -4,8 +4,8 @@
 //
 // Both are values. The request's arrays are views: whoever starts an exchange
 // keeps them alive and unchanged until it has the reply. A reply owns the
-// memory its rows point into (`buffers`), which nobody changes any more, so that rows are never copied
-// between the shard and the cache.
+// memory its rows point into (`buffers`), which nobody changes any more, so that
+// rows need not be copied between the shard and the cache.
 
 #ifndef HET_TF_KERNELS_STORE_EXCHANGE_H_
 #define HET_TF_KERNELS_STORE_EXCHANGE_H_
