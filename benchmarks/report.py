@@ -1,6 +1,6 @@
 """Runs all benchmarks and prints one table.
 
-    python -m benchmarks.report [--full] [NAME...]
+    python -m benchmarks.report [--full] [--save FILE] [NAME...]
 
 Every module of this folder that can be run with --quick is a benchmark. Their JSON
 lines are passed on as they come; the table follows at the end.
@@ -78,6 +78,7 @@ def table_of(lines: list[dict[str, Any]]) -> Table:
 def main(
     names: Annotated[list[str] | None, typer.Argument(help="Which benchmarks; default: all.")] = None,
     full: Annotated[bool, typer.Option(help="In their long form.")] = False,
+    save: Annotated[Path | None, typer.Option(help="File that the JSON lines are written to as well.")] = None,
 ) -> None:
     known = benchmarks()
     if unknown := set(names or []) - set(known):
@@ -96,6 +97,8 @@ def main(
             failed.append(name)
             lines.append({"benchmark": name, "unavailable": name, "reason": f"ended with {process.returncode}"})
         print(f"{name}: {time.monotonic() - begin:.0f} s", file=sys.stderr, flush=True)
+    if save is not None:
+        save.write_text("".join(json.dumps(line) + "\n" for line in lines))
     Console(width=160 if not sys.stdout.isatty() else None).print(table_of(lines))
     if failed:
         sys.exit(f"failed: {', '.join(failed)}")
