@@ -7,18 +7,24 @@ It becomes a subclass of the wrapped optimizer's class whose `apply`
 4. hands the embedding gradients to their tables in `update_step`, with the
    learning rate that Keras gives, divided by the number of workers;
 5. at staleness 0, lets no worker go on before all updates are in the shards.
+
+With gradient accumulation 2 to 5 happen once for n steps. Under loss scaling
+they happen when the gradients of all workers are finite (loss_scaling.py).
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras
 import tensorflow as tf
 
-from het_tf import anchors, runtime
+from het_tf import anchors, loss_scaling, runtime
+from het_tf.accumulation import Accumulator, merged
 from het_tf.clipping import clip
 from het_tf.cluster import ClusterError
 from het_tf.components import optimizer_component
@@ -35,7 +41,9 @@ def DistributedOptimizer(optimizer: Any) -> keras.optimizers.Optimizer:  # noqa:
         Nesterov's, Adagrad, het_tf.RowwiseAdagrad, Adam and AdamW (lazily, on
         the rows that a step touches), Ftrl, with their weight decay. Clipping
         counts the gradients of tables as Keras counts those of its own
-        Embedding, and is exact over all workers.
+        Embedding, and is exact over all workers. A LossScaleOptimizer may be
+        given, or be put around what is returned, as `compile` does under
+        mixed_float16: workers then skip the same steps.
 
     Returns:
       The optimizer itself, extended: an instance of a subclass of its class.
@@ -50,14 +58,13 @@ def DistributedOptimizer(optimizer: Any) -> keras.optimizers.Optimizer:  # noqa:
         return made
     name = type(made).__name__
     if isinstance(made, keras.optimizers.LossScaleOptimizer):
-        raise ValueError(
-            "DistributedOptimizer does not support LossScaleOptimizer (mixed_float16): workers could disagree about "
-            "skipping a step; use mixed_bfloat16 or float32"
-        )
-    for option in ("gradient_accumulation_steps", "loss_scale_factor"):
-        value = getattr(made, option, None)
-        if value:
-            raise ValueError(f"DistributedOptimizer does not support {option} ({name} has {value!r}): leave it out")
+        if made.built and not isinstance(made, loss_scaling.Agreeing):
+            raise ValueError(f"{name} has been used already: give DistributedOptimizer a new one")
+        DistributedOptimizer(made.inner_optimizer)
+        loss_scaling.agree(made)
+        return made
+    if made.loss_scale_factor:
+        raise ValueError(_fixed_scale(made.loss_scale_factor))
     if made.built:
         raise ValueError(f"{name} has been used already: give DistributedOptimizer a new one")
     kind = type(made)
@@ -72,11 +79,14 @@ class _Step:
 
     def __init__(self) -> None:
         self.started = False
+        # Inside a branch that all workers take alike.
+        self.agreed = False
         self.tables: set[Table] = set()  # ready to be trained
         self.embedding_gradients: list[tf.IndexedSlices] = []
         # What `update_step` was given for tables; goes out as one exchange.
         self.rows: list[tuple[Table, tf.IndexedSlices, tf.Tensor]] = []
         self.updates: list[tf.Operation] = []
+        self.accumulators: dict[Table, Accumulator] = {}
         with tf.init_scope():
             self._meetings = tf.Variable(0.0, trainable=False)
 
@@ -115,14 +125,25 @@ class _Distributed(_Optimizer):
     _step: _Step
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # A LossScaleOptimizer sets it on the optimizer that it is put around.
+        # A LossScaleOptimizer, made by the user or by `compile`, sets it on the
+        # optimizer that it is put around: the one moment to know of it.
         if name == "loss_scale_factor":
-            raise ValueError(
-                "DistributedOptimizer does not support loss scaling (a LossScaleOptimizer around it, as compile makes "
-                f"one under mixed_float16, or loss_scale_factor={value!r}): workers could disagree about skipping a "
-                "step; use mixed_bfloat16 or float32"
-            )
+            around = sys._getframe(1).f_locals.get("self")
+            if value is not None or not isinstance(around, keras.optimizers.LossScaleOptimizer):
+                raise ValueError(_fixed_scale(value))
+            loss_scaling.agree(around)
         super().__setattr__(name, value)
+
+    @contextlib.contextmanager
+    def in_a_branch_of_all(self) -> Iterator[None]:
+        """For a caller of `apply` whose condition is the same on all workers, and that has made them meet."""
+        if runtime.size() > 1 and not self._step.agreed:
+            _refuse_branches()
+        before, self._step.agreed = self._step.agreed, True
+        try:
+            yield
+        finally:
+            self._step.agreed = before
 
     def build(self, variables: Sequence[Any]) -> None:
         with anchors.known():
@@ -137,46 +158,114 @@ class _Distributed(_Optimizer):
             variables = list(trainable_variables)
         tables = [anchors.table_of(variable) for variable in variables]
         _check_gradients(grads, tables)
+        self.start(variables)
+        if runtime.size() > 1 and not self._step.agreed:
+            _refuse_branches()
+        if self._accumulates(tables):
+            with anchors.known():
+                super().apply(grads, variables)
+            return
+        grads, before = self._reduce(list(grads), tables)
+        with anchors.known():
+            super().apply(grads, variables)
+        self._finish(tables, before)
+
+    def start(self, variables: Sequence[Any], also: Sequence[Any] = ()) -> None:
+        """What comes before a first step with these variables; `also`: more that rank 0 tells."""
+        tables = [anchors.table_of(variable) for variable in variables]
         with tf.init_scope():  # now, though a tf.function may be being traced
             if not self._step.started:
                 if not self.built:
                     self.build(variables)
-                self._broadcast()
+                self._broadcast(also)
                 self._step.started = True
             for table in tables:
                 if table is not None and table not in self._step.tables:
                     self._prepare(table)
                     self._step.tables.add(table)
 
-        grads, before = list(grads), []
+    def _reduce(self, grads: list[Any], tables: list[Table | None]) -> tuple[list[Any], list[Any]]:
+        """The gradients of a step, dense ones averaged over the workers; and what its updates have to wait for."""
+        before: list[Any] = []
         if runtime.size() > 1:
-            _refuse_branches()
             # A table may feed no dense gradient: the workers meet only after all
             # of their lookups, which the gradients of tables wait for.
-            read = [g.values for g, t in zip(grads, tables, strict=True) if t is not None and g is not None]
-            with tf.control_dependencies(read):
+            with tf.control_dependencies(_values_of(grads, tables)):
                 if all(g is None or t is not None for g, t in zip(grads, tables, strict=True)):
                     # Without dense gradients nothing else keeps the workers in step.
-                    before = [self._step.meet(self.iterations, "het_tf.gradients")]
+                    before = [self._step.meet(self._iterations, "het_tf.gradients")]
                 else:
                     grads = _average(grads, tables)
                     before = [g for g, t in zip(grads, tables, strict=True) if t is None and g is not None]
         self._step.embedding_gradients = [g for g, t in zip(grads, tables, strict=True) if t is not None]
         self._step.rows = []
-        with anchors.known():
-            super().apply(grads, variables)
-        # At staleness 0 nobody's update may be seen by another worker's lookup of
-        # this step; the others do not wait for the AllReduce.
-        self._step.update_rows(before)
-        if runtime.size() > 1:
-            self._finish([table for table in tables if table is not None and table.in_lock_step])
+        return grads, before
 
-    def _broadcast(self) -> None:
+    # --- Gradient accumulation. Without tables it is Keras's own. ---
+
+    def _accumulates(self, tables: Sequence[Table | None]) -> bool:
+        return bool(self.gradient_accumulation_steps) and any(table is not None for table in tables)
+
+    def _backend_apply_gradients(self, grads: list[Any], variables: list[Any]) -> None:
+        tables = [anchors.table_of(variable) for variable in variables]
+        if not self._accumulates(tables):
+            super()._backend_apply_gradients(grads, variables)
+            return
+        # Every worker counts alike. Nothing in the branches begins before the
+        # lookups of this step are done.
+        with tf.control_dependencies(_values_of(grads, tables)):
+            is_last = tf.equal((self._iterations.value + 1) % self.gradient_accumulation_steps, 0)
+        with self.in_a_branch_of_all():
+            keras.ops.cond(
+                is_last,
+                lambda: self._step_with_accumulated(grads, variables, tables),
+                lambda: self._accumulate(grads, variables, tables),
+            )
+
+    def _accumulate(self, grads: list[Any], variables: list[Any], tables: list[Table | None]) -> None:
+        for gradient, variable, table in zip(grads, variables, tables, strict=True):
+            if table is not None:
+                self._accumulator(table).keep(gradient)
+            else:
+                kept = self._accumulated_gradients[self._get_variable_index(variable)]
+                kept.assign(gradient + kept)
+
+    def _step_with_accumulated(self, grads: list[Any], variables: list[Any], tables: list[Table | None]) -> None:
+        steps = self.gradient_accumulation_steps
+        means: list[Any] = []
+        for gradient, variable, table in zip(grads, variables, tables, strict=True):
+            if table is None:
+                means.append((gradient + self._accumulated_gradients[self._get_variable_index(variable)]) / steps)
+                continue
+            total = self._accumulator(table).plus(gradient)
+            # Keras's accumulators are dense: a limit is one for the sum of an id's occurrences.
+            total = merged(total) if self._clips() else total
+            means.append(tf.IndexedSlices(total.values / steps, total.indices))
+        means, before = self._reduce(means, tables)
+        means = self._clip_gradients(means)
+        self._apply_weight_decay(variables)
+        self._backend_update_step(means, variables, self.learning_rate)
+        self._backend_reset_gradient_accumulators()
+        for accumulator in self._step.accumulators.values():
+            accumulator.clear()
+        self._finish(tables, before)
+
+    def _accumulator(self, table: Table) -> Accumulator:
+        if table not in self._step.accumulators:
+            self._step.accumulators[table] = Accumulator(table)
+        return self._step.accumulators[table]
+
+    def _clips(self) -> bool:
+        return bool(self.clipnorm or self.global_clipnorm or self.clipvalue)
+
+    # --- The parts of a step. ---
+
+    def _broadcast(self, also: Sequence[Any]) -> None:
         """Once, before the first step: one model for all, the variables that later steps train included."""
         hvd = runtime.current().horovod
         if hvd is None:
             return
-        everything = [*self._trainable_variables, *self.variables]
+        everything = [*self._trainable_variables, *self.variables, *also]
         _check_alike(hvd, [(getattr(v, "path", v.name), _identity(v)) for v in everything])
         for place, variable in enumerate(everything):
             # By place, not by name: Keras counts its automatic names up, and
@@ -191,15 +280,26 @@ class _Distributed(_Optimizer):
                 f"use_ema=True does not average the rows of table {table.name!r}, and averaged dense variables do not "
                 "belong to them: leave it out"
             )
+        if self.gradient_accumulation_steps and self._clips() and runtime.size() > 1:
+            raise ValueError(
+                f"gradient_accumulation_steps={self.gradient_accumulation_steps} with clipping cannot be exact for table "
+                f"{table.name!r} and {runtime.size()} workers: no worker has the sum of a row's gradients; leave one "
+                "of the two out, or clip at the shards with Embedding(..., row_clipnorm=...)"
+            )
         if table.own_optimizer is None:
             table.set_optimizer(optimizer_component(self, decays=self._use_weight_decay(table.anchor)))
         _ = table.handle
 
-    def _finish(self, in_lock_step: list[Table]) -> None:
-        if not in_lock_step:
+    def _finish(self, tables: Sequence[Table | None], before: list[Any]) -> None:
+        """The tables' part of a step."""
+        # At staleness 0 nobody's update may be seen by another worker's lookup of
+        # this step; the others do not wait for the AllReduce.
+        self._step.update_rows(before)
+        in_lock_step = [table for table in tables if table is not None and table.in_lock_step]
+        if runtime.size() == 1 or not in_lock_step:
             return
         with tf.control_dependencies(self._step.updates):
-            all_are_done = self._step.meet(self.iterations, "het_tf.step")
+            all_are_done = self._step.meet(self._iterations, "het_tf.step")
         # Whatever uses the tables next comes after this.
         with tf.control_dependencies([all_are_done]):
             for table in in_lock_step:
@@ -217,7 +317,7 @@ class _Distributed(_Optimizer):
             super().update_step(gradient, variable, learning_rate)
             return
         if table.own_optimizer is not None:
-            table.own_optimizer.iterations.assign(self.iterations)
+            table.own_optimizer.iterations.assign(self._iterations)
             learning_rate = table.own_optimizer.learning_rate
         self._step.rows.append((table, gradient, keras.ops.convert_to_tensor(learning_rate)))
 
@@ -237,6 +337,18 @@ def _average(grads: list[Any], tables: list[Table | None]) -> list[Any]:
     for i, gradient in zip(places, reduced, strict=True):
         grads[i] = gradient
     return grads
+
+
+def _values_of(grads: Sequence[Any], tables: Sequence[Table | None]) -> list[tf.Tensor]:
+    """Of the gradients of tables."""
+    return [g.values for g, t in zip(grads, tables, strict=True) if t is not None and g is not None]
+
+
+def _fixed_scale(value: Any) -> str:
+    return (
+        f"DistributedOptimizer does not support loss_scale_factor={value!r}: put the optimizer into a "
+        "keras.optimizers.LossScaleOptimizer, as compile does under mixed_float16"
+    )
 
 
 def _check_gradients(grads: Sequence[Any], tables: Sequence[Table | None]) -> None:
@@ -283,8 +395,7 @@ def _refuse_branches() -> None:
     while graph is not None and type(graph).__name__ != "FuncGraph":
         if type(graph).__name__ == "CondBranchFuncGraph":
             raise ValueError(
-                "DistributedOptimizer.apply is called inside a conditional (a LossScaleOptimizer around it does that): "
-                "workers that disagree about the condition would wait for each other for ever; call it "
-                "unconditionally"
+                "DistributedOptimizer.apply is called inside a conditional: workers that disagree about the "
+                "condition would wait for each other for ever; call it unconditionally"
             )
         graph = getattr(graph, "outer_graph", None)

@@ -110,11 +110,6 @@ class Embedding(keras.layers.Layer):
             raise ValueError(f"{where}: combiner is {combiner!r}, expected one of {', '.join(map(str, COMBINERS))}")
         if cache is not None and not isinstance(cache, CacheConfig):
             raise TypeError(f"{where}: cache is {cache!r}, expected a het_tf.CacheConfig or None")
-        if self.compute_dtype == "float16":
-            raise ValueError(
-                f"{where}: mixed_float16 needs loss scaling, which embedding rows do not support; use mixed_bfloat16 "
-                "or float32"
-            )
         if row_clipnorm is not None and not row_clipnorm > 0:
             raise ValueError(f"{where}: row_clipnorm is {row_clipnorm!r}, expected more than 0, or None for no limit")
         self.input_dim = input_dim

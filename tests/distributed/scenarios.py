@@ -178,6 +178,56 @@ def several_steps_per_execution() -> dict[str, Any]:
 
 
 @scenario
+def accumulation() -> dict[str, Any]:
+    """12 steps are two updates of 5, and 2 left over."""
+    return fit("accumulation", sgd(gradient_accumulation_steps=5))
+
+
+@scenario
+def accumulation_of_only_embeddings() -> dict[str, Any]:
+    return fit("accumulation_of_only_embeddings", sgd(gradient_accumulation_steps=3), trainable_tower=False)
+
+
+@scenario
+def mixed_float16() -> dict[str, Any]:
+    """The policy alone; steps 2, 6 and 7 are not finite on one worker, or on all."""
+    return scaled("mixed_float16")
+
+
+@scenario
+def mixed_float16_in_several_steps() -> dict[str, Any]:
+    return scaled("mixed_float16_in_several_steps", steps_per_execution=5)
+
+
+@scenario
+def mixed_float16_accumulated() -> dict[str, Any]:
+    return scaled("mixed_float16_accumulated", gradient_accumulation_steps=2)
+
+
+def scaled(table: str, *, steps_per_execution: int = 1, **options: Any) -> dict[str, Any]:
+    import keras
+    import numpy as np
+
+    import het_tf as het
+
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        model, layer = build(table)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    model.compile(sgd(**options), "mse", steps_per_execution=steps_per_execution)
+    ids, target = rows_of_this_worker()
+    batch = BATCH // het.size()
+    for step, rank in ((2, 1), (6, 0), (7, 0), (7, 1)):
+        if rank == het.rank() or het.size() == 1:
+            target[step * batch] = np.inf
+    model.fit(ids, target, batch_size=batch, shuffle=False, verbose=0)
+    optimizer = model.optimizer
+    steps = {name: int(getattr(optimizer, name)) for name in ("iterations", "step_counter", "dynamic_scale")}
+    return {**state(model, layer), "steps": steps}
+
+
+@scenario
 def other_automatic_names() -> dict[str, Any]:
     """Worker 1 has made layers and an optimizer before: Keras has counted on."""
     import keras
@@ -237,6 +287,35 @@ def custom_loop() -> dict[str, Any]:
     def step(ids: Any, target: Any) -> None:
         with tf.GradientTape() as tape:
             loss = tf.reduce_mean(tf.square(model(ids, training=True) - target))
+        weights = model.trainable_variables
+        optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
+
+    for batch in tf.data.Dataset.from_tensor_slices((ids, target)).batch(BATCH // het.size()):
+        step(*batch)
+    return state(model, layer)
+
+
+@scenario
+def scaled_custom_loop() -> dict[str, Any]:
+    """Loss scaling and accumulation by hand; worker 1 has one step that is not finite."""
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    import het_tf as het
+
+    model, layer = build("scaled_custom_loop", seed=het.rank())
+    optimizer = het.DistributedOptimizer(
+        keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.1, gradient_accumulation_steps=2), initial_scale=8.0)
+    )
+    ids, target = rows_of_this_worker()
+    if het.rank() == 1:
+        target[3 * BATCH // het.size()] = np.nan
+
+    @tf.function
+    def step(ids: Any, target: Any) -> None:
+        with tf.GradientTape() as tape:
+            loss = optimizer.scale_loss(tf.reduce_mean(tf.square(model(ids, training=True) - target)))
         weights = model.trainable_variables
         optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
 

@@ -21,11 +21,18 @@ IDENTICAL = (
     "only_embeddings",
     "synchronous_tables",
     "several_steps_per_execution",
+    "accumulation",
+    "accumulation_of_only_embeddings",
+    "mixed_float16",
+    "mixed_float16_in_several_steps",
+    "mixed_float16_accumulated",
+    "scaled_custom_loop",
     "other_automatic_names",
     "different_starts",
     "custom_loop",
 )
-LIKE_ONE_WORKER = IDENTICAL[:8]
+LIKE_ONE_WORKER = IDENTICAL[:10]
+MIXED_FLOAT16 = IDENTICAL[10:13]
 
 
 @pytest.fixture(scope="module", params=["launch", "tf_config"])
@@ -52,7 +59,7 @@ def workers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What one worker with the same global batches tells."""
     folder = tmp_path_factory.mktemp("alone")
-    jobs.launch(SCRIPT, str(folder), *LIKE_ONE_WORKER, workers=1, shards=0)
+    jobs.launch(SCRIPT, str(folder), *LIKE_ONE_WORKER, *MIXED_FLOAT16, workers=1, shards=0)
     return jobs.reports(folder, 1)[0]
 
 
@@ -93,6 +100,18 @@ def test_synchronous_tables_train_like_one_worker_with_every_optimizer(workers, 
     # A step for every worker would not do: of ten tables SGD's alone is the same.
     apart = np.abs(np.array(workers[0]["a_step_for_every_worker"]["rows"]) - expected).reshape(10, -1).max(axis=1)
     assert (apart[1:] > 1e-3).all(), apart
+
+
+@pytest.mark.parametrize("name", MIXED_FLOAT16)
+def test_a_step_that_is_not_finite_on_one_worker_is_skipped_by_all(workers, alone, name):
+    steps = workers[0][name]["steps"]
+    assert steps == workers[1][name]["steps"] == alone[name]["steps"]
+    assert steps["iterations"] == (4 if name.endswith("accumulated") else 9)
+    assert (steps["step_counter"], steps["dynamic_scale"]) == (4, 2**12)
+    for part in ("dense", "rows"):
+        for mine, expected in zip(workers[0][name][part], alone[name][part], strict=True):
+            assert np.isfinite(mine).all()
+            np.testing.assert_allclose(mine, expected, rtol=0, atol=2e-3)
 
 
 def test_training_moves_the_rows(alone):

@@ -156,3 +156,49 @@ def test_keras_own_loop_over_steps_is_no_such_branch():
     model.compile(het.DistributedOptimizer(SGD(0.1)), "mse", steps_per_execution=4)
     model.fit(*batches(10), batch_size=BATCH, verbose=0)
     assert layer.table.stats()["updates"] == 10
+
+
+@pytest.mark.parametrize("options", [{"gradient_accumulation_steps": 3}, {}])
+def test_no_worker_enters_the_branch_of_a_step_before_its_lookups(options):
+    # Accumulated or scaled, updates and reductions are in a branch.
+    two_workers()
+    ids = keras.Input((FIELDS,), dtype="int64")
+    first, second = (het.layers.Embedding(IDS, DIMENSION, table=name)(ids) for name in ("one", "two"))
+    model = keras.Model(ids, [keras.layers.Dense(1)(first), second])
+    optimizer = SGD(0.1, **options)
+    if not options:
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    optimizer = het.DistributedOptimizer(optimizer)
+    graph = graph_of_step(model, optimizer, lambda outputs: sum(map(tf.reduce_sum, outputs)))
+    lookups = {o for o in graph.get_operations() if o.type == "HetEmbeddingLookup"}
+    (branch,) = [o for o in graph.get_operations() if o.type in ("If", "StatelessIf")]
+    assert len(lookups) == 2
+    assert lookups <= before(branch.inputs[0].op)
+    if not options:
+        assert graph.get_operation_by_name("het_tf.not_finite") in before(branch.inputs[0].op)
+
+
+def test_a_branch_of_one_workers_own_around_loss_scaling_is_refused():
+    two_workers()
+    model = model_of(het.layers.Embedding(IDS, DIMENSION, table="scaled"))
+    optimizer = het.DistributedOptimizer(keras.optimizers.LossScaleOptimizer(SGD(0.1)))
+
+    @tf.function
+    def step(ids):
+        with tf.GradientTape() as tape:
+            loss = optimizer.scale_loss(tf.reduce_sum(model(ids, training=True)))
+        weights = model.trainable_variables
+        gradients = tape.gradient(loss, weights)
+        tf.cond(loss > 0, lambda: optimizer.apply(gradients, weights), lambda: None)
+
+    with pytest.raises(ValueError, match="inside a conditional"):
+        step(np.zeros((BATCH, FIELDS), np.int64))
+
+
+@pytest.mark.parametrize("clip", [{"clipnorm": 0.1}, {"global_clipnorm": 0.1}, {"clipvalue": 0.1}])
+def test_accumulated_gradients_of_several_workers_cannot_be_clipped(clip):
+    two_workers()
+    model = model_of(het.layers.Embedding(IDS, DIMENSION, table="clipped"))
+    optimizer = het.DistributedOptimizer(SGD(0.1, gradient_accumulation_steps=3, **clip))
+    with pytest.raises(ValueError, match="gradient_accumulation_steps=3 with clipping.*'clipped' and 2 workers"):
+        graph_of_step(model, optimizer, tf.reduce_sum)

@@ -187,20 +187,6 @@ def test_moving_averages_are_refused(own):
         fit(model, het.DistributedOptimizer(SGD(0.1, use_ema=True)))
 
 
-def test_a_loss_scale_optimizer_around_ours_is_refused():
-    with pytest.raises(ValueError, match="does not support loss scaling.*mixed_bfloat16"):
-        keras.optimizers.LossScaleOptimizer(het.DistributedOptimizer(SGD(0.1)))
-    with pytest.raises(ValueError, match="loss_scale_factor=8"):
-        het.DistributedOptimizer(SGD(0.1)).loss_scale_factor = 8.0
-
-
-@pytest.mark.parametrize("dtype", [None, "float32"])
-def test_mixed_float16_is_refused_wherever_it_appears(dtype):
-    keras.config.set_dtype_policy("mixed_float16")
-    with pytest.raises(ValueError, match="mixed_float16.*mixed_bfloat16"):
-        fit(model_of(het.layers.Embedding(IDS, DIMENSION, dtype=dtype)), het.DistributedOptimizer(SGD(0.1)))
-
-
 def test_compiling_for_xla_falls_back_as_keras_says():
     theirs, ours, their_layer, our_layer = pair()
     fit(theirs, SGD(0.1))
