@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import weakref
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -74,6 +75,24 @@ def table_of(variable: Any) -> Table | None:
     if isinstance(variable, keras.Variable):
         variable = variable.value
     return getattr(variable, _TABLE, None)
+
+
+def is_used_by(table: Table, layer: keras.layers.Layer) -> None:
+    """Called by a layer in training: the table belongs to the model whose call this is part of."""
+    outermost = layer._get_call_context().entry_layer
+    if outermost is layer:  # by itself; where it was called by `call`, Keras began a context just now
+        layer._maybe_reset_call_context()
+    else:
+        table.model = weakref.ref(outermost)
+
+
+def others_of_models(variables: Sequence[Any]) -> list[keras.Variable]:
+    """The weights that the models of these anchors and variables have and do not train."""
+    tables = [table for table in map(table_of, variables) if table is not None]
+    models = dict.fromkeys(table.model() for table in tables if table.model is not None)
+    known = {id(variable) for variable in variables}
+    weights = [weight for model in models if model is not None for weight in model.non_trainable_weights]
+    return [weight for weight in {id(one): one for one in weights}.values() if id(weight) not in known]
 
 
 def use_optimizer(table: Table, optimizer: keras.optimizers.Optimizer | None) -> None:

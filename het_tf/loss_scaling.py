@@ -75,7 +75,11 @@ class Agreeing(_LossScaleOptimizer):
                 for g, v in zip(grads, variables, strict=True)
             ]
             with inner.in_a_branch_of_all():
-                keras.ops.cond(finite, lambda: self._take_step(unscaled, variables), self._stateful_handle_non_finite_grads)
+                keras.ops.cond(
+                    finite,
+                    lambda: self._take_step(unscaled, variables),
+                    self._stateful_handle_non_finite_grads,
+                )
 
     def _take_step(self, grads: list[Any], variables: list[Any]) -> None:
         self.inner_optimizer.apply(grads, variables)

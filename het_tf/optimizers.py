@@ -1,7 +1,7 @@
 """`DistributedOptimizer`: any Keras optimizer, for dense variables and tables.
 
 It becomes a subclass of the wrapped optimizer's class whose `apply`
-1. broadcasts the variables of rank 0, once;
+1. broadcasts the variables of rank 0, once, those that are not trained included;
 2. averages the dense gradients over the workers (Horovod AllReduce);
 3. lets Keras clip, over dense and embedding gradients alike;
 4. hands the embedding gradients to their tables in `update_step`, with the
@@ -79,6 +79,7 @@ class _Step:
 
     def __init__(self) -> None:
         self.started = False
+        self.number = 0  # among the optimizers that have started, the same on all workers
         # Inside a branch that all workers take alike.
         self.agreed = False
         self.tables: set[Table] = set()  # ready to be trained
@@ -141,7 +142,8 @@ class _Distributed(_Optimizer):
             _refuse_branches()
         before, self._step.agreed = self._step.agreed, True
         try:
-            yield
+            with runtime.branch_of_all(self._step.number):
+                yield
         finally:
             self._step.agreed = before
 
@@ -177,7 +179,9 @@ class _Distributed(_Optimizer):
             if not self._step.started:
                 if not self.built:
                     self.build(variables)
-                self._broadcast(also)
+                self._broadcast([*also, *anchors.others_of_models(variables)])
+                self._step.number = runtime.current().optimizers
+                runtime.current().optimizers += 1
                 self._step.started = True
             for table in tables:
                 if table is not None and table not in self._step.tables:
@@ -261,7 +265,11 @@ class _Distributed(_Optimizer):
     # --- The parts of a step. ---
 
     def _broadcast(self, also: Sequence[Any]) -> None:
-        """Once, before the first step: one model for all, the variables that later steps train included."""
+        """Once, before the first step: one model for all, the variables that later steps train included.
+
+        Args:
+          also: more variables of rank 0.
+        """
         hvd = runtime.current().horovod
         if hvd is None:
             return
@@ -282,9 +290,9 @@ class _Distributed(_Optimizer):
             )
         if self.gradient_accumulation_steps and self._clips() and runtime.size() > 1:
             raise ValueError(
-                f"gradient_accumulation_steps={self.gradient_accumulation_steps} with clipping cannot be exact for table "
-                f"{table.name!r} and {runtime.size()} workers: no worker has the sum of a row's gradients; leave one "
-                "of the two out, or clip at the shards with Embedding(..., row_clipnorm=...)"
+                f"gradient_accumulation_steps={self.gradient_accumulation_steps} with clipping cannot be exact for "
+                f"table {table.name!r} and {runtime.size()} workers: no worker has the sum of a row's gradients; leave "
+                "one of the two out, or clip at the shards with Embedding(..., row_clipnorm=...)"
             )
         if table.own_optimizer is None:
             table.set_optimizer(optimizer_component(self, decays=self._use_weight_decay(table.anchor)))
@@ -329,11 +337,9 @@ class _Distributed(_Optimizer):
 
 def _average(grads: list[Any], tables: list[Table | None]) -> list[Any]:
     """Dense gradients averaged over the workers; those of tables stay as they are."""
-    hvd = runtime.current().horovod
     places = [i for i, (g, t) in enumerate(zip(grads, tables, strict=True)) if g is not None and t is None]
     dense = [tf.convert_to_tensor(grads[i]) for i in places]
-    with runtime.names_for_all():
-        reduced = hvd.grouped_allreduce(dense, op=hvd.Average, name="het_tf.gradients")
+    reduced = runtime.all_reduce_average(dense, "het_tf.gradients")
     for i, gradient in zip(places, reduced, strict=True):
         grads[i] = gradient
     return grads

@@ -7,12 +7,13 @@ Thread-safety: `init` and `shutdown` take a lock; the rest reads what they set.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import dataclasses
 import importlib
 import os
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -45,9 +46,12 @@ class Runtime:
     store: tf.Tensor | None = None  # handle, once opened
     # Tables by name (het_tf/table.py).
     tables: dict[str, Any] = dataclasses.field(default_factory=dict)
+    # Distributed optimizers that have begun, on every worker in the same order.
+    optimizers: int = 0
 
 
 _lock = threading.RLock()
+_this_thread = threading.local()
 _current: Runtime | None = None
 _generation = 0
 
@@ -201,17 +205,44 @@ def barrier() -> None:
 def all_reduce_sum(value: tf.Tensor, name: str) -> tf.Tensor:
     """The sum over all workers, each of which calls this with the same name. REQUIRES: size() > 1."""
     hvd = current().horovod
-    with names_for_all():
-        return hvd.allreduce(value, op=hvd.Sum, name=name)
+    with tf.name_scope(""):
+        return hvd.allreduce(value, op=hvd.Sum, **_named(name))
 
 
-def names_for_all() -> Any:
-    """A name scope in which Horovod's ops have the same names on every worker.
+def all_reduce_average(values: Sequence[tf.Tensor], name: str) -> list[tf.Tensor]:
+    """The averages over all workers, each of which calls this with the same name. REQUIRES: size() > 1."""
+    hvd = current().horovod
+    with tf.name_scope(""):
+        return hvd.grouped_allreduce(list(values), op=hvd.Average, **_named(name))
+
+
+def _named(name: str) -> dict[str, Any]:
+    """What to call one of Horovod's ops so that it has the same name on every worker.
 
     Horovod finds the ops that belong together by their names, scope included,
-    and scopes such as an optimizer's may have been counted up on one worker.
+    and scopes such as an optimizer's may have been counted up on one worker: ops
+    are made outside of scopes. The scope of a branch remains in the names of its
+    ops and is left out by Horovod instead; the branch has a number then, since
+    scopes keep the ops of different branches apart.
     """
-    return tf.name_scope("")
+    branch = getattr(_this_thread, "branch", None)
+    return {"name": name} if branch is None else {"name": f"{name}.{branch}", "ignore_name_scope": True}
+
+
+@contextlib.contextmanager
+def branch_of_all(number: int) -> Iterator[None]:
+    """While the ops of a branch are made, on this thread, that all workers take alike.
+
+    Args:
+      number: the same on all workers, and another one for a branch that may run
+        at the same time.
+    """
+    before = getattr(_this_thread, "branch", None)
+    _this_thread.branch = number
+    try:
+        yield
+    finally:
+        _this_thread.branch = before
 
 
 def flush(*, wait_for_all: bool = False) -> None:

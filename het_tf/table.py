@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -70,6 +71,8 @@ class Table:
         # The trainable (0, dimension) weight through which gradients find the
         # rows; made by the first layer that uses the table.
         self.anchor: keras.Variable | None = None
+        # The model whose training has last looked rows up, if any.
+        self.model: weakref.ref[keras.layers.Layer] | None = None
         self._owner = owner
         self._handle: tf.Tensor | None = None
         self._lock = threading.Lock()

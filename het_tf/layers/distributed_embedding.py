@@ -76,6 +76,9 @@ class DistributedEmbedding(keras.layers.Layer):
         given = self._flat("inputs", inputs, len(features))
         weighed = [None] * len(features) if weights is None else self._flat("weights", weights, len(features))
         ids = [ids_of(one) for one in given]
+        if training:
+            for embedding in self.embeddings.values():
+                anchors.is_used_by(embedding.table, self)
         rows: list[Any] = [None] * len(features)
         # All of them at once, unless some tables are frozen and others are not.
         for trains in (True, False):

@@ -174,6 +174,8 @@ class Embedding(keras.layers.Layer):
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         ids = ids_of(inputs)
+        if training:
+            anchors.is_used_by(self.table, self)
         training = bool(training) and self.trainable
         if isinstance(ids, tf.RaggedTensor):
             rows = ids.with_flat_values(anchors.lookup(self.table, ids.flat_values, training))

@@ -274,6 +274,26 @@ def different_starts() -> dict[str, Any]:
 
 
 @scenario
+def not_trained() -> dict[str, Any]:
+    """Moving statistics (momentum 1: they stay) and a frozen layer, which are others on every worker."""
+    import keras
+
+    import het_tf as het
+
+    ids = keras.Input((FIELDS,), dtype="int64")
+    layer = het.layers.Embedding(IDS, DIMENSION, table="not_trained")
+    x = keras.layers.Flatten()(layer(ids))
+    start = keras.initializers.Constant(1.0 + het.rank())
+    x = keras.layers.BatchNormalization(momentum=1.0, moving_mean_initializer=start)(x)
+    x = keras.layers.Dense(2, kernel_initializer=start, trainable=False)(x)
+    model = keras.Model(ids, keras.layers.Dense(1, kernel_initializer="ones")(x))
+    model.compile(sgd(), "mse")
+    model.fit(*rows_of_this_worker(), batch_size=BATCH // het.size(), shuffle=False, verbose=0)
+    means, kernel = model.layers[-3].moving_mean.numpy(), model.layers[-2].kernel.numpy()
+    return {**state(model, layer), "means": means.tolist(), "kernel": kernel.tolist()}
+
+
+@scenario
 def custom_loop() -> dict[str, Any]:
     import tensorflow as tf
 

@@ -29,6 +29,7 @@ IDENTICAL = (
     "scaled_custom_loop",
     "other_automatic_names",
     "different_starts",
+    "not_trained",
     "custom_loop",
 )
 LIKE_ONE_WORKER = IDENTICAL[:10]
@@ -72,6 +73,12 @@ def test_ranks_end_with_identical_dense_weights_and_rows(workers, name):
     first, second = (worker[name] for worker in workers)
     assert first["dense"] == second["dense"]
     assert first["rows"] == second["rows"]
+
+
+def test_what_is_not_trained_is_that_of_rank_0(workers):
+    for worker in workers:
+        for name in ("means", "kernel"):
+            assert (np.asarray(worker["not_trained"][name]) == 1.0).all()
 
 
 def test_automatic_table_names_that_differ_are_an_error_on_every_worker(workers):
