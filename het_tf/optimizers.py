@@ -1,7 +1,7 @@
 """`DistributedOptimizer`: any Keras optimizer, for dense variables and tables.
 
 It becomes a subclass of the wrapped optimizer's class whose `apply`
-1. broadcasts the variables of rank 0, once, those that are not trained included;
+1. broadcasts the variables of rank 0, once, with what the models of its tables do not train;
 2. averages the dense gradients over the workers (Horovod AllReduce);
 3. lets Keras clip, over dense and embedding gradients alike;
 4. hands the embedding gradients to their tables in `update_step`, with the
@@ -15,7 +15,6 @@ they happen when the gradients of all workers are finite (loss_scaling.py).
 from __future__ import annotations
 
 import contextlib
-import itertools
 import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -23,16 +22,19 @@ from typing import TYPE_CHECKING, Any
 import keras
 import tensorflow as tf
 
-from het_tf import anchors, loss_scaling, runtime
+from het_tf import alike, anchors, loss_scaling, runtime
 from het_tf.accumulation import Accumulator, merged
 from het_tf.clipping import clip
-from het_tf.cluster import ClusterError
 from het_tf.components import optimizer_component
 from het_tf.table import Table, update_many
 
 
 def DistributedOptimizer(optimizer: Any) -> keras.optimizers.Optimizer:  # noqa: N802 (named as Horovod names it)
     """Makes a Keras optimizer train het_tf tables, and all workers one model.
+
+    The first step begins with rank 0's variables: those that are trained, the
+    optimizer's, and the weights without training of models that look up in the
+    tables that are trained.
 
     Args:
       optimizer: a Keras optimizer that has not been used yet, or its name. For
@@ -50,8 +52,9 @@ def DistributedOptimizer(optimizer: Any) -> keras.optimizers.Optimizer:  # noqa:
 
     Raises:
       ValueError: it cannot be distributed; says why. A table without a
-        counterpart raises at the first step, and so do workers whose models
-        differ (ClusterError).
+        counterpart raises at the first step, and so do clipping of accumulated
+        gradients of tables by several workers, and workers whose models differ
+        (ClusterError).
     """
     made = keras.optimizers.get(optimizer)
     if isinstance(made, _Distributed):
@@ -139,7 +142,7 @@ class _Distributed(_Optimizer):
     def in_a_branch_of_all(self) -> Iterator[None]:
         """For a caller of `apply` whose condition is the same on all workers, and that has made them meet."""
         if runtime.size() > 1 and not self._step.agreed:
-            _refuse_branches()
+            alike.refuse_branches()
         before, self._step.agreed = self._step.agreed, True
         try:
             with runtime.branch_of_all(self._step.number):
@@ -162,15 +165,9 @@ class _Distributed(_Optimizer):
         _check_gradients(grads, tables)
         self.start(variables)
         if runtime.size() > 1 and not self._step.agreed:
-            _refuse_branches()
-        if self._accumulates(tables):
-            with anchors.known():
-                super().apply(grads, variables)
-            return
-        grads, before = self._reduce(list(grads), tables)
+            alike.refuse_branches()
         with anchors.known():
             super().apply(grads, variables)
-        self._finish(tables, before)
 
     def start(self, variables: Sequence[Any], also: Sequence[Any] = ()) -> None:
         """What comes before a first step with these variables; `also`: more that rank 0 tells."""
@@ -188,6 +185,25 @@ class _Distributed(_Optimizer):
                     self._prepare(table)
                     self._step.tables.add(table)
 
+    def _backend_apply_gradients(self, grads: list[Any], variables: list[Any]) -> None:
+        tables = [anchors.table_of(variable) for variable in variables]
+        if not self.gradient_accumulation_steps or all(table is None for table in tables):
+            # Without tables gradient accumulation is Keras's own.
+            grads, before = self._reduce(list(grads), tables)
+            super()._backend_apply_gradients(grads, variables)
+            self._finish(tables, before)
+            return
+        # Every worker counts alike. Nothing in the branches begins before the
+        # lookups of this step are done.
+        with tf.control_dependencies(_values_of(grads, tables)):
+            is_last = tf.equal((self._iterations.value + 1) % self.gradient_accumulation_steps, 0)
+        with self.in_a_branch_of_all():
+            keras.ops.cond(
+                is_last,
+                lambda: self._step_with_accumulated(grads, variables, tables),
+                lambda: self._accumulate(grads, variables, tables),
+            )
+
     def _reduce(self, grads: list[Any], tables: list[Table | None]) -> tuple[list[Any], list[Any]]:
         """The gradients of a step, dense ones averaged over the workers; and what its updates have to wait for."""
         before: list[Any] = []
@@ -204,27 +220,6 @@ class _Distributed(_Optimizer):
         self._step.embedding_gradients = [g for g, t in zip(grads, tables, strict=True) if t is not None]
         self._step.rows = []
         return grads, before
-
-    # --- Gradient accumulation. Without tables it is Keras's own. ---
-
-    def _accumulates(self, tables: Sequence[Table | None]) -> bool:
-        return bool(self.gradient_accumulation_steps) and any(table is not None for table in tables)
-
-    def _backend_apply_gradients(self, grads: list[Any], variables: list[Any]) -> None:
-        tables = [anchors.table_of(variable) for variable in variables]
-        if not self._accumulates(tables):
-            super()._backend_apply_gradients(grads, variables)
-            return
-        # Every worker counts alike. Nothing in the branches begins before the
-        # lookups of this step are done.
-        with tf.control_dependencies(_values_of(grads, tables)):
-            is_last = tf.equal((self._iterations.value + 1) % self.gradient_accumulation_steps, 0)
-        with self.in_a_branch_of_all():
-            keras.ops.cond(
-                is_last,
-                lambda: self._step_with_accumulated(grads, variables, tables),
-                lambda: self._accumulate(grads, variables, tables),
-            )
 
     def _accumulate(self, grads: list[Any], variables: list[Any], tables: list[Table | None]) -> None:
         for gradient, variable, table in zip(grads, variables, tables, strict=True):
@@ -262,19 +257,13 @@ class _Distributed(_Optimizer):
     def _clips(self) -> bool:
         return bool(self.clipnorm or self.global_clipnorm or self.clipvalue)
 
-    # --- The parts of a step. ---
-
     def _broadcast(self, also: Sequence[Any]) -> None:
-        """Once, before the first step: one model for all, the variables that later steps train included.
-
-        Args:
-          also: more variables of rank 0.
-        """
+        """Once, before the first step: one model for all, the variables that later steps train included, and `also`."""
         hvd = runtime.current().horovod
         if hvd is None:
             return
         everything = [*self._trainable_variables, *self.variables, *also]
-        _check_alike(hvd, [(getattr(v, "path", v.name), _identity(v)) for v in everything])
+        alike.check(everything)
         for place, variable in enumerate(everything):
             # By place, not by name: Keras counts its automatic names up, and
             # workers that made other layers before have others.
@@ -364,44 +353,3 @@ def _check_gradients(grads: Sequence[Any], tables: Sequence[Table | None]) -> No
                 f"the gradient of table {table.name!r} is {gradient!r}, expected tf.IndexedSlices as the tape gives "
                 "it: it must not be made dense on the way to the optimizer"
             )
-
-
-def _identity(variable: Any) -> str:
-    """What a variable has to be on every worker, in words."""
-    table = anchors.table_of(variable)
-    if table is None:
-        return f"{variable.dtype} of shape {tuple(variable.shape)}"
-    kind = "synchronous table" if table.spec.synchronous else "table"
-    return f"{kind} {table.name!r} of dimension {table.spec.dimension} at staleness {table.spec.staleness:g}"
-
-
-def _check_alike(hvd: Any, mine: list[tuple[str, str]]) -> None:
-    """Workers that train different variables would hang, or train tables of their own without a word.
-
-    Raises:
-      ClusterError: on every worker alike; names the first difference.
-    """
-    everyone = hvd.allgather_object(mine, name="het_tf.variables")
-    for rank, theirs in enumerate(everyone):
-        for place, pair in enumerate(itertools.zip_longest(everyone[0], theirs, fillvalue=("nothing", "nothing"))):
-            (first_name, first), (name, other) = pair
-            if first != other:
-                raise ClusterError(
-                    f"the workers train different models: variable {place} is {first} ({first_name}) on rank 0 and "
-                    f"{other} ({name}) on rank {rank}; make the same model on every worker, and give embedding layers "
-                    "names of their own, Embedding(..., table='user'): Keras's automatic ones count every layer that "
-                    "a process has made"
-                )
-
-
-def _refuse_branches() -> None:
-    graph = tf.compat.v1.get_default_graph() if not tf.executing_eagerly() else None
-    # As far as the function whose body this is: around it Keras's own loop has
-    # branches (steps_per_execution), in which all workers go the same way.
-    while graph is not None and type(graph).__name__ != "FuncGraph":
-        if type(graph).__name__ == "CondBranchFuncGraph":
-            raise ValueError(
-                "DistributedOptimizer.apply is called inside a conditional: workers that disagree about the "
-                "condition would wait for each other for ever; call it unconditionally"
-            )
-        graph = getattr(graph, "outer_graph", None)

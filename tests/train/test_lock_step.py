@@ -202,3 +202,15 @@ def test_accumulated_gradients_of_several_workers_cannot_be_clipped(clip):
     optimizer = het.DistributedOptimizer(SGD(0.1, gradient_accumulation_steps=3, **clip))
     with pytest.raises(ValueError, match="gradient_accumulation_steps=3 with clipping.*'clipped' and 2 workers"):
         graph_of_step(model, optimizer, tf.reduce_sum)
+
+
+@pytest.mark.parametrize("options", [{"gradient_accumulation_steps": 3}, {}])
+def test_dense_gradients_are_averaged_in_a_step_without_the_table(options):
+    two_workers()
+    ids = keras.Input((FIELDS,), dtype="int64")
+    rows = het.layers.Embedding(IDS, DIMENSION, table="aside")(ids)
+    beside = keras.layers.Embedding(IDS, DIMENSION)(ids)
+    model = keras.Model(ids, [rows, keras.layers.Dense(1)(beside)])
+    optimizer = het.DistributedOptimizer(SGD(0.1, **options))
+    graph = graph_of_step(model, optimizer, lambda outputs: tf.reduce_sum(outputs[1]))
+    assert graph.get_operation_by_name("het_tf.gradients")
