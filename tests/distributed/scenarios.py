@@ -13,72 +13,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-IDS, FIELDS, DIMENSION = 60, 4, 3
-STEPS, BATCH = 12, 16
+from small_model import BATCH, DIMENSION, FIELDS, IDS, build, fit, rows_of_this_worker, sgd, state
+
 SCENARIOS: dict[str, Callable[[], dict[str, Any]]] = {}
 
 
 def scenario(function: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
     SCENARIOS[function.__name__] = function
     return function
-
-
-def rows_of_this_worker(steps: int = STEPS) -> tuple[Any, Any]:
-    """ids (n, FIELDS) and targets (n, 1): worker r of n takes rows r, r + n, ... of every global batch."""
-    import numpy as np
-
-    import het_tf as het
-
-    random = np.random.default_rng(7)
-    ids = random.integers(0, IDS, (steps, BATCH, FIELDS))
-    target = random.normal(size=(steps, BATCH, 1)).astype(np.float32)
-    mine = slice(het.rank(), None, het.size())
-    return ids[:, mine].reshape(-1, FIELDS), target[:, mine].reshape(-1, 1)
-
-
-def build(table: str, *, seed: int = 0, cache: Any = None, trainable_tower: bool = True) -> tuple[Any, Any]:
-    import keras
-
-    import het_tf as het
-
-    start = keras.initializers.RandomUniform(seed=3)
-    layer = het.layers.Embedding(IDS, DIMENSION, start, table=table, cache=cache)
-    ids = keras.Input((FIELDS,), dtype="int64")
-    x = keras.layers.Flatten()(layer(ids))
-    x = keras.layers.Dense(5, "tanh", kernel_initializer=keras.initializers.GlorotUniform(seed=seed))(x)
-    x = keras.layers.Dense(1, kernel_initializer=keras.initializers.GlorotUniform(seed=seed + 1))(x)
-    model = keras.Model(ids, x)
-    for tower in model.layers[-2:]:
-        tower.trainable = trainable_tower
-    return model, layer
-
-
-def state(model: Any, layer: Any) -> dict[str, Any]:
-    import numpy as np
-
-    import het_tf as het
-
-    het.flush(wait_for_all=True)
-    dense = [v.numpy().tolist() for v in model.weights if 0 not in v.shape]
-    return {"dense": dense, "rows": layer.rows(np.arange(IDS)).numpy().tolist()}
-
-
-def fit(table: str, optimizer: Any, *, steps_per_execution: int = 1, **how: Any) -> dict[str, Any]:
-    import het_tf as het
-
-    model, layer = build(table, **how)
-    model.compile(optimizer, "mse", steps_per_execution=steps_per_execution)
-    ids, target = rows_of_this_worker()
-    model.fit(ids, target, batch_size=BATCH // het.size(), shuffle=False, verbose=0)
-    return state(model, layer)
-
-
-def sgd(**options: Any) -> Any:
-    import keras
-
-    import het_tf as het
-
-    return het.DistributedOptimizer(keras.optimizers.SGD(0.1, **options))
 
 
 @scenario
@@ -114,8 +56,11 @@ def only_embeddings() -> dict[str, Any]:
     return fit("only_embeddings", sgd(), trainable_tower=False)
 
 
-def every_optimizer(*, synchronous: bool) -> dict[str, Any]:
-    """A table for every optimizer, 100 steps at staleness 0; their rows one after the other."""
+def every_optimizer(name: str, optimizer: Any, *, synchronous: bool, not_finite: int | None = None) -> dict[str, Any]:
+    """A table for every optimizer, 100 steps at staleness 0; their rows one after the other.
+
+    `optimizer` is for the rest; in step `not_finite` the loss of the last worker is NaN.
+    """
     import keras
     import numpy as np
 
@@ -138,22 +83,26 @@ def every_optimizer(*, synchronous: bool) -> dict[str, Any]:
         het.layers.Embedding(
             IDS,
             DIMENSION,
-            "zeros" if name == "ftrl" else keras.initializers.RandomUniform(seed=3),
-            table=f"{'synchronous' if synchronous else 'separate'}_{name}",
-            optimizer=optimizer,
-            row_clipnorm=0.02 if name == "sgd_clipped" else None,
-            cache=het.CacheConfig(rows=20, staleness=0) if name == "adam" else None,
+            "zeros" if kind == "ftrl" else keras.initializers.RandomUniform(seed=3),
+            table=f"{name}_{kind}",
+            optimizer=own,
+            row_clipnorm=0.02 if kind == "sgd_clipped" else None,
+            cache=het.CacheConfig(rows=20, staleness=0) if kind == "adam" else None,
             synchronous=synchronous,
         )
-        for name, optimizer in optimizers.items()
+        for kind, own in optimizers.items()
     ]
     ids = keras.Input((FIELDS,), dtype="int64")
     x = keras.layers.Concatenate()([keras.layers.Flatten()(layer(ids)) for layer in layers])
     x = keras.layers.Dense(5, "tanh", kernel_initializer=keras.initializers.GlorotUniform(seed=1))(x)
     x = keras.layers.Dense(1, kernel_initializer=keras.initializers.GlorotUniform(seed=2))(x)
     model = keras.Model(ids, x)
-    model.compile(sgd(), "mse")
-    model.fit(*rows_of_this_worker(100), batch_size=BATCH // het.size(), shuffle=False, verbose=0)
+    model.compile(optimizer, "mse")
+    ids, target = rows_of_this_worker(100)
+    batch = BATCH // het.size()
+    if not_finite is not None and het.rank() == het.size() - 1:
+        target[not_finite * batch] = np.nan
+    model.fit(ids, target, batch_size=batch, shuffle=False, verbose=0)
     het.flush(wait_for_all=True)
     return {
         "dense": [v.numpy().tolist() for v in model.weights if 0 not in v.shape],
@@ -163,12 +112,21 @@ def every_optimizer(*, synchronous: bool) -> dict[str, Any]:
 
 @scenario
 def synchronous_tables() -> dict[str, Any]:
-    return every_optimizer(synchronous=True)
+    return every_optimizer("synchronous", sgd(), synchronous=True)
+
+
+@scenario
+def synchronous_tables_scaled_and_accumulated() -> dict[str, Any]:
+    """One step is not finite on one worker; of the 99 others every three are one round."""
+    import keras
+
+    optimizer = keras.optimizers.LossScaleOptimizer(sgd(gradient_accumulation_steps=3), initial_scale=8.0)
+    return every_optimizer("scaled", optimizer, synchronous=True, not_finite=10)
 
 
 @scenario
 def a_step_for_every_worker() -> dict[str, Any]:
-    return every_optimizer(synchronous=False)
+    return every_optimizer("separate", sgd(), synchronous=False)
 
 
 @scenario
@@ -287,7 +245,7 @@ def not_trained() -> dict[str, Any]:
     x = keras.layers.BatchNormalization(momentum=1.0, moving_mean_initializer=start)(x)
     x = keras.layers.Dense(2, kernel_initializer=start, trainable=False)(x)
     model = keras.Model(ids, keras.layers.Dense(1, kernel_initializer="ones")(x))
-    model.compile(sgd(), "mse")
+    model.compile(sgd(1e-3), "mse")
     model.fit(*rows_of_this_worker(), batch_size=BATCH // het.size(), shuffle=False, verbose=0)
     means, kernel = model.layers[-3].moving_mean.numpy(), model.layers[-2].kernel.numpy()
     return {**state(model, layer), "means": means.tolist(), "kernel": kernel.tolist()}
@@ -317,14 +275,15 @@ def custom_loop() -> dict[str, Any]:
 
 @scenario
 def scaled_custom_loop() -> dict[str, Any]:
-    """Loss scaling and accumulation by hand; worker 1 has one step that is not finite."""
+    """Loss scaling and accumulation by hand, a stale cache; worker 1 has one step that is not finite."""
     import keras
     import numpy as np
     import tensorflow as tf
 
     import het_tf as het
 
-    model, layer = build("scaled_custom_loop", seed=het.rank())
+    cache = het.CacheConfig(rows=30, staleness=10)
+    model, layer = build("scaled_custom_loop", seed=het.rank(), cache=cache)
     optimizer = het.DistributedOptimizer(
         keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.1, gradient_accumulation_steps=2), initial_scale=8.0)
     )

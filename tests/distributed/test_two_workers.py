@@ -20,6 +20,7 @@ IDENTICAL = (
     "clipvalue",
     "only_embeddings",
     "synchronous_tables",
+    "synchronous_tables_scaled_and_accumulated",
     "several_steps_per_execution",
     "accumulation",
     "accumulation_of_only_embeddings",
@@ -32,8 +33,8 @@ IDENTICAL = (
     "not_trained",
     "custom_loop",
 )
-LIKE_ONE_WORKER = IDENTICAL[:10]
-MIXED_FLOAT16 = IDENTICAL[10:13]
+LIKE_ONE_WORKER = IDENTICAL[:11]
+MIXED_FLOAT16 = IDENTICAL[11:14]
 
 
 @pytest.fixture(scope="module", params=["launch", "tf_config"])
@@ -73,6 +74,7 @@ def test_ranks_end_with_identical_dense_weights_and_rows(workers, name):
     first, second = (worker[name] for worker in workers)
     assert first["dense"] == second["dense"]
     assert first["rows"] == second["rows"]
+    assert all(np.isfinite(part).all() for part in (*first["dense"], *first["rows"]))
 
 
 def test_what_is_not_trained_is_that_of_rank_0(workers):
@@ -100,11 +102,15 @@ def test_two_workers_train_like_one_with_twice_the_batch(workers, alone, name):
             np.testing.assert_allclose(mine, expected, rtol=0, atol=1e-5)
 
 
-def test_synchronous_tables_train_like_one_worker_with_every_optimizer(workers, alone):
-    expected = np.array(alone["synchronous_tables"]["rows"])
+@pytest.mark.parametrize("name", ["synchronous_tables", "synchronous_tables_scaled_and_accumulated"])
+def test_synchronous_tables_train_like_one_worker_with_every_optimizer(workers, alone, name):
     for worker in workers:
-        np.testing.assert_allclose(worker["synchronous_tables"]["rows"], expected, rtol=1e-5, atol=1e-6)
-    # A step for every worker would not do: of ten tables SGD's alone is the same.
+        np.testing.assert_allclose(worker[name]["rows"], np.array(alone[name]["rows"]), rtol=1e-5, atol=1e-6)
+
+
+def test_a_step_for_every_worker_would_not_do(workers, alone):
+    expected = np.array(alone["synchronous_tables"]["rows"])
+    # Of ten tables SGD's alone is the same.
     apart = np.abs(np.array(workers[0]["a_step_for_every_worker"]["rows"]) - expected).reshape(10, -1).max(axis=1)
     assert (apart[1:] > 1e-3).all(), apart
 

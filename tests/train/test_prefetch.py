@@ -56,6 +56,18 @@ def test_other_optimizers_train_too(store_of, optimizer):
     assert layer.table.stats()["prefetched"] >= 5 * 20 - 3  # the first ones may come before the optimizer
 
 
+def test_accumulated_gradients(store_of):
+    def accumulating(rate):
+        return SGD(rate, gradient_accumulation_steps=3)
+
+    losses, expected, _ = trained(store_of, 1, optimizer=accumulating)
+    again, got, layer = trained(store_of, 1, 2, optimizer=accumulating)
+    np.testing.assert_allclose(again, losses, rtol=1e-5)
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-6)
+    stats = layer.table.stats()
+    assert (stats["prefetched"], stats["updates"]) == (40, 13)
+
+
 def test_several_steps_per_execution(store_of):
     losses, expected, _ = trained(store_of, 1)
     again, got, layer = trained(store_of, 1, 2, steps_per_execution=4)
