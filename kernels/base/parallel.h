@@ -33,12 +33,16 @@ void ParallelFor(const Executor& executor, std::size_t size, std::size_t grain,
                  const std::function<void(std::size_t, std::size_t)>& work);
 
 // The same for work(begin, end, &found), where every piece fills a Found of its
-// own: what they have found, by their first items and so in the items' order.
-template <typename Found, typename Work>
-std::map<std::size_t, Found> ParallelCollect(const Executor& executor,
-                                             std::size_t size,
-                                             std::size_t grain,
-                                             const Work& work) {
+// own; then merge(&found) for each of them, in the order of their items.
+template <typename Found, typename Work, typename Merge>
+void ParallelCollect(const Executor& executor, std::size_t size,
+                     std::size_t grain, const Work& work, const Merge& merge) {
+  if (executor.threads <= 1 || size < 2 * grain) {
+    Found found;
+    work(0, size, &found);
+    merge(&found);
+    return;
+  }
   Mutex mutex;
   std::map<std::size_t, Found> pieces;
   ParallelFor(executor, size, grain, [&](std::size_t begin, std::size_t end) {
@@ -47,7 +51,7 @@ std::map<std::size_t, Found> ParallelCollect(const Executor& executor,
     MutexLock lock(&mutex);
     pieces.emplace(begin, std::move(found));
   });
-  return pieces;
+  for (auto& [begin, found] : pieces) merge(&found);
 }
 
 }  // namespace het

@@ -278,7 +278,6 @@ class CacheCore : public std::enable_shared_from_this<CacheCore> {
   Entries entries_ HET_GUARDED_BY(mutex);
   const std::unique_ptr<EvictionPolicy> policy_ HET_GUARDED_BY(mutex);
   std::int64_t idle_ HET_GUARDED_BY(mutex) = 0;  // entries without a pin
-  std::vector<Entry> used_ HET_GUARDED_BY(mutex);  // scratch of UnpinAll
   std::int64_t commit_ HET_GUARDED_BY(mutex) = 0;
   std::deque<std::shared_ptr<Batch>> open_lookups_ HET_GUARDED_BY(mutex);
   // Oldest first.

@@ -65,7 +65,7 @@ void CacheCore::PinValid(const Batch& batch,
     std::int64_t no_longer_idle = 0;
     std::vector<std::uint32_t> others;
   };
-  const auto pieces = ParallelCollect<Found>(
+  ParallelCollect<Found>(
       executor_, batch.entries.size(), kRowsPerThread,
       [&](std::size_t begin, std::size_t end,
           Found* found) HET_NO_THREAD_SAFETY_ANALYSIS {
@@ -82,15 +82,15 @@ void CacheCore::PinValid(const Batch& batch,
           state.transient = false;
           CountHit(state, &found->hits);
         }
+      },
+      [&](const Found* found) HET_NO_THREAD_SAFETY_ANALYSIS {
+        rest->insert(rest->end(), found->others.begin(), found->others.end());
+        idle_ -= found->no_longer_idle;
+        counts.hits += found->hits.hits;
+        for (std::size_t b = 0; b < found->hits.staleness.size(); ++b) {
+          counts.staleness[b] += found->hits.staleness[b];
+        }
       });
-  for (const auto& [begin, found] : pieces) {
-    rest->insert(rest->end(), found.others.begin(), found.others.end());
-    idle_ -= found.no_longer_idle;
-    counts.hits += found.hits.hits;
-    for (std::size_t b = 0; b < found.hits.staleness.size(); ++b) {
-      counts.staleness[b] += found.hits.staleness[b];
-    }
-  }
 }
 
 CacheCore::Entry CacheCore::PinNew(RowId id) {
@@ -106,7 +106,7 @@ void CacheCore::Unpin(Entry entry) {
 }
 
 void CacheCore::UnpinAll(const Batch& batch) {
-  const auto pieces = ParallelCollect<std::vector<Entry>>(
+  ParallelCollect<std::vector<Entry>>(
       executor_, batch.entries.size(), kRowsPerThread,
       [&](std::size_t begin, std::size_t end,
           std::vector<Entry>* unused) HET_NO_THREAD_SAFETY_ANALYSIS {
@@ -115,15 +115,17 @@ void CacheCore::UnpinAll(const Batch& batch) {
           const Entry entry = batch.entries[u];
           if (--entries_[entry].pins == 0) unused->push_back(entry);
         }
+      },
+      [&](std::vector<Entry>* unused) HET_NO_THREAD_SAFETY_ANALYSIS {
+        const auto dropped = [this](Entry entry)
+                                 HET_NO_THREAD_SAFETY_ANALYSIS {
+                                   return DropIfUnwanted(entry);
+                                 };
+        unused->erase(std::remove_if(unused->begin(), unused->end(), dropped),
+                      unused->end());
+        idle_ += static_cast<std::int64_t>(unused->size());
+        policy_->Use(*unused);
       });
-  for (const auto& [begin, unused] : pieces) {
-    used_.clear();
-    for (const Entry entry : unused) {
-      if (!DropIfUnwanted(entry)) used_.push_back(entry);
-    }
-    idle_ += static_cast<std::int64_t>(used_.size());
-    policy_->Use(used_);
-  }
 }
 
 void CacheCore::Open(std::shared_ptr<Batch> batch) {
@@ -246,7 +248,7 @@ void CacheCore::NoteWrites(const Batch& batch, float learning_rate) {
   struct Found {
     std::vector<Entry> dirty, due;
   };
-  const auto pieces = ParallelCollect<Found>(
+  ParallelCollect<Found>(
       executor_, batch.entries.size(), kRowsPerThread,
       [&](std::size_t begin, std::size_t end,
           Found* found) HET_NO_THREAD_SAFETY_ANALYSIS {
@@ -267,13 +269,15 @@ void CacheCore::NoteWrites(const Batch& batch, float learning_rate) {
             found->due.push_back(entry);
           }
         }
+      },
+      [&](const Found* found) HET_NO_THREAD_SAFETY_ANALYSIS {
+        counts.pending_rows += static_cast<std::int64_t>(found->dirty.size());
+        due_.insert(due_.end(), found->due.begin(), found->due.end());
+        if (max_pending_commits_ == kUnboundedStaleness) return;
+        for (const Entry entry : found->dirty) {
+          dirty_.emplace_back(entry, commit_);
+        }
       });
-  for (const auto& [begin, found] : pieces) {
-    counts.pending_rows += static_cast<std::int64_t>(found.dirty.size());
-    due_.insert(due_.end(), found.due.begin(), found.due.end());
-    if (max_pending_commits_ == kUnboundedStaleness) continue;
-    for (const Entry entry : found.dirty) dirty_.emplace_back(entry, commit_);
-  }
   counts.updated_rows += static_cast<std::int64_t>(batch.entries.size());
 }
 
