@@ -1,11 +1,12 @@
 // Batch: the distinct ids of one call and their entries; and the pool that
 // keeps what batches have allocated for the next ones.
 //
-// A lookup makes one, or takes over that of a prefetch; its update uses it again. Ownership: shared; a batch goes
-// back to its pool with its last owner, and may outlive the pool. Thread-safety:
-// BatchPool may be used from any thread; a batch is used under the cache's lock,
-// but for `unique`, whose ids nobody changes once the batch is shared, and which
-// only the update that has claimed it inverts.
+// A lookup makes one, or takes over that of a prefetch; its update uses it
+// again. Ownership: shared; a batch goes back to its pool with its last owner,
+// and may outlive the pool. Thread-safety: BatchPool may be used from any
+// thread; a batch is used under the cache's lock, but for `unique`, whose ids
+// nobody changes once the batch is shared, and which only the update that has
+// claimed it inverts.
 
 #ifndef HET_TF_KERNELS_CACHE_BATCH_H_
 #define HET_TF_KERNELS_CACHE_BATCH_H_
