@@ -5,8 +5,8 @@
 A worker and a shard are emulated hosts with links of 1 Gbit/s (network.py: root;
 without, there is nothing to measure). The worker fits a deep model over one table
 of 128 floats per row and 26 fields, with a cache of a tenth of the vocabulary at
-staleness 100, without a prefetch and with one; and once with the shard in its own
-process, where exchanges cost no network. Quoted are medians of the time from the
+staleness 100, without a prefetch and with one and two steps of it; and the same
+with the shard in its own process, where exchanges cost no network. Quoted are medians of the time from the
 end of a step to that of the next one. The fits run one after the other.
 """
 

@@ -71,5 +71,28 @@ TEST(ParallelFor, NeedsNobodyButTheCaller) {
   EXPECT_EQ(sum, 499500u);
 }
 
+// Whichever thread comes first: what was found stays in the items' order.
+TEST(ParallelCollect, MergesInTheOrderOfTheItems) {
+  constexpr std::size_t kSize = 100000;
+  for (const std::size_t count : {1, 4}) {
+    Threads threads;
+    std::vector<std::size_t> all;
+    int pieces = 0;
+    ParallelCollect<std::vector<std::size_t>>(
+        threads.executor(count), kSize, 100,
+        [](std::size_t begin, std::size_t end,
+           std::vector<std::size_t>* found) {
+          for (std::size_t i = begin; i < end; ++i) found->push_back(i);
+        },
+        [&](const std::vector<std::size_t>* found) {
+          ++pieces;
+          all.insert(all.end(), found->begin(), found->end());
+        });
+    ASSERT_EQ(all.size(), kSize);
+    for (std::size_t i = 0; i < kSize; ++i) ASSERT_EQ(all[i], i);
+    EXPECT_EQ(pieces == 1, count == 1);
+  }
+}
+
 }  // namespace
 }  // namespace het

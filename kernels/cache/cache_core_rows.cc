@@ -178,8 +178,8 @@ void CacheCore::EvictOverflow() {
       entries_.PrefetchState(evicted[i + 3 * kRowsAhead]);
       entries_.PrefetchIndex(entries_[evicted[i + 2 * kRowsAhead]].id);
       entries_.PrefetchErase(evicted[i + kRowsAhead]);
+      PrefetchRow(entries_.pending(evicted[i + kRowsAhead]), dimension());
     }
-    PrefetchRows(evicted, i);
     policy_->Forget(evicted[i]);
     Drop(evicted[i]);
   }
