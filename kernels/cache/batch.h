@@ -24,6 +24,8 @@ namespace het {
 struct Batch {
   UniqueIds unique;
   std::vector<Entries::Entry> entries;  // of unique.ids()
+  // The numbers of those that Find has not pinned.
+  std::vector<std::uint32_t> rest;
   bool open = false;     // a training lookup whose commit has not come yet
   bool claimed = false;  // an update has taken it
 

@@ -39,9 +39,9 @@ CacheCore::CacheCore(const TableSpec& table, const CacheOptions& options,
                        store_->sole_writer()),
       optimizer_(table.optimizer),
       linear_(optimizer.linear()),
-      max_pending_commits_(MaxPendingCommits(options, optimizer.linear())),
       entries_(table.dimension, options.capacity),
-      policy_(std::move(policy)) {
+      policy_(std::move(policy)),
+      dirty_(MaxPendingCommits(options, optimizer.linear())) {
   if (!linear_) entries_.KeepSteps();
 }
 
@@ -270,16 +270,14 @@ Flight* CacheCore::Room(Flights* flights) const {
 }
 
 void CacheCore::MarkIdle() {
-  while (!dirty_.empty() &&
-         commit_ - dirty_.front().second >= max_pending_commits_) {
-    const auto [entry, since] = dirty_.front();
-    dirty_.pop_front();
+  dirty_.Visit(commit_, [this](Entry entry) HET_NO_THREAD_SAFETY_ANALYSIS {
     EntryState& state = entries_[entry];
-    if (IsDirty(entry) && state.dirty_since == Digits(since) && !state.due) {
-      state.due = true;
-      due_.push_back(entry);
-    }
-  }
+    if (!IsDirty(entry) || state.due) return false;
+    if (!dirty_.IsDue(state.dirty_since, commit_)) return true;
+    state.due = true;
+    due_.push_back(entry);
+    return false;
+  });
 }
 
 void CacheCore::SendWithDue(Flights flights,
@@ -341,7 +339,7 @@ void CacheCore::SetOptimizer(const ComponentSpec& spec,
   optimizer_ = spec;
   linear_ = optimizer.linear();
   if (!linear_) entries_.KeepSteps();
-  max_pending_commits_ = MaxPendingCommits(options_, linear_);
+  dirty_ = DirtyRows(MaxPendingCommits(options_, linear_));
   // A row at clock 0 has new slots. The others have been assigned, or pushed to
   // by a worker that knew the optimizer earlier: the store knows their scale.
   for (Entry entry = 0; entry < entries_.end(); ++entry) {
@@ -358,7 +356,8 @@ CacheStats CacheCore::stats() const {
   MutexLock lock(&mutex);
   CacheStats stats = counts;
   stats.rows = static_cast<std::int64_t>(entries_.size());
-  stats.memory_bytes = entries_.memory_bytes() + policy_->memory_bytes();
+  stats.memory_bytes = entries_.memory_bytes() + policy_->memory_bytes() +
+                       dirty_.memory_bytes();
   return stats;
 }
 

@@ -25,6 +25,7 @@
 #include "kernels/base/mutex.h"
 #include "kernels/base/parallel.h"
 #include "kernels/cache/batch.h"
+#include "kernels/cache/dirty_rows.h"
 #include "kernels/cache/embedding_cache.h"
 #include "kernels/cache/entries.h"
 #include "kernels/cache/eviction_policy.h"
@@ -79,10 +80,6 @@ class CacheCore : public std::enable_shared_from_this<CacheCore> {
 
   // Finds the entries of the batch's ids; kNone where there is none.
   void FindAll(Batch* batch) const HET_REQUIRES(mutex);
-  // Pins, and counts as hits, the rows of the batch that may be used as they
-  // are, without asking anyone; `rest` gets the numbers of the others.
-  void PinValid(const Batch& batch, std::vector<std::uint32_t>* rest)
-      HET_REQUIRES(mutex);
   // In a loop over entries, of which some may be kNone: bring near what comes
   // soon, the states or also values and pending gradients.
   void PrefetchStates(const std::vector<Entry>& entries, std::size_t i) const
@@ -118,13 +115,15 @@ class CacheCore : public std::enable_shared_from_this<CacheCore> {
 
   // --- Asking for a batch, now or ahead. ------------------------------------
 
-  // Finds the entries of the batch's ids for a read. False when a row is in
-  // flight that must land before it is asked for: `operation` waits for it.
+  // Finds the entries of the batch's ids for a read, and pins those that need no
+  // question. False when a row is in flight that must land before it is asked
+  // for: `operation` waits for it, and nothing is pinned.
   bool Find(Batch* batch, ReadMode mode,
             const std::shared_ptr<Operation>& operation) HET_REQUIRES(mutex);
-  // Pins the entries found, makes those that are missing, adds to the flights
-  // what the store has to be asked, and counts. `operation` waits for the rows
-  // that are in flight already, unless it is null.
+  // After Find, whose batch has `rest`: pins these entries, makes those that are
+  // missing, adds to the flights what the store has to be asked, and counts.
+  // `operation` waits for the rows that are in flight already, unless it is
+  // null.
   void Ask(Batch* batch, ReadMode mode, Flights* flights,
            const std::shared_ptr<Operation>& operation) HET_REQUIRES(mutex);
   // Keeps a batch whose flights have been sent, and its pins, for the lookup
@@ -162,9 +161,8 @@ class CacheCore : public std::enable_shared_from_this<CacheCore> {
   // other.
   void CopyDistinctRows(const Batch& batch, float* rows) HET_REQUIRES(mutex);
 
-  // One commit: number it, note the pinned rows, then write them.
+  // One commit: number it, then note and write the pinned rows.
   void BeginCommit() HET_REQUIRES(mutex);
-  void NoteWrites(const Batch& batch, float learning_rate) HET_REQUIRES(mutex);
   void WriteRows(const Batch& batch, const float* gradients,
                  float learning_rate, float scale) HET_REQUIRES(mutex);
 
@@ -228,6 +226,10 @@ class CacheCore : public std::enable_shared_from_this<CacheCore> {
   using Finished = std::vector<std::pair<std::function<void(Status)>, Status>>;
 
   static void CountHit(const EntryState& state, CacheStats* counts);
+  // Pins, and counts as hits, the rows of the batch that may be used as they
+  // are, without asking anyone; the others are its `rest`. Finds the entries
+  // as well unless they have been found.
+  void PinValid(Batch* batch, bool found) HET_REQUIRES(mutex);
   // Advances an operation that waits for nothing.
   void Step(const std::shared_ptr<Operation>& operation, Finished* finished)
       HET_REQUIRES(mutex);
@@ -255,9 +257,6 @@ class CacheCore : public std::enable_shared_from_this<CacheCore> {
   float StepOf(Entry entry) const HET_REQUIRES(mutex) {
     return entries_.step(entry).learning_rate * entries_.step(entry).step_scale;
   }
-  static std::uint16_t Digits(std::int64_t commit) {
-    return static_cast<std::uint16_t>(commit);
-  }
   void Drop(Entry entry) HET_REQUIRES(mutex);
   // Where the gradient of the next evicted row goes.
   PushBatch* OutboxBatch() HET_REQUIRES(mutex);
@@ -274,7 +273,6 @@ class CacheCore : public std::enable_shared_from_this<CacheCore> {
 
   ComponentSpec optimizer_ HET_GUARDED_BY(mutex);
   bool linear_ HET_GUARDED_BY(mutex);
-  std::int64_t max_pending_commits_ HET_GUARDED_BY(mutex);
   Entries entries_ HET_GUARDED_BY(mutex);
   const std::unique_ptr<EvictionPolicy> policy_ HET_GUARDED_BY(mutex);
   std::int64_t idle_ HET_GUARDED_BY(mutex) = 0;  // entries without a pin
@@ -287,8 +285,7 @@ class CacheCore : public std::enable_shared_from_this<CacheCore> {
   std::deque<PushBatch> outbox_ HET_GUARDED_BY(mutex);
   // Rows whose write staleness is used up (marked `due`).
   std::vector<Entry> due_ HET_GUARDED_BY(mutex);
-  // (entry, commit that made it dirty), oldest first; may be out of date.
-  std::deque<std::pair<Entry, std::int64_t>> dirty_ HET_GUARDED_BY(mutex);
+  DirtyRows dirty_ HET_GUARDED_BY(mutex);
 
   Status failure_ HET_GUARDED_BY(mutex);
   std::deque<std::shared_ptr<Flight>> queue_ HET_GUARDED_BY(mutex);

@@ -12,8 +12,13 @@ namespace het {
 
 bool CacheCore::Find(Batch* batch, ReadMode mode,
                      const std::shared_ptr<Operation>& operation) {
+  const bool pins = mode != ReadMode::kFresh && options_.capacity > 0 &&
+                    NeverValidated();
+  if (pins && !AnyUnderWay()) {
+    PinValid(batch, /*found=*/false);
+    return true;
+  }
   FindAll(batch);
-  if (!AnyUnderWay()) return true;
   // What is under way answers an older question for a fresh read, and for a
   // copy that own commits have used up meanwhile: wait, then ask.
   bool waiting = false;
@@ -24,7 +29,14 @@ bool CacheCore::Find(Batch* batch, ReadMode mode,
       waiting = true;
     }
   }
-  return !waiting;
+  if (waiting) return false;
+  if (pins) {
+    PinValid(batch, /*found=*/true);
+  } else {
+    batch->rest.resize(batch->entries.size());
+    std::iota(batch->rest.begin(), batch->rest.end(), 0);
+  }
+  return true;
 }
 
 void CacheCore::Ask(Batch* batch, ReadMode mode, Flights* flights,
@@ -36,15 +48,7 @@ void CacheCore::Ask(Batch* batch, ReadMode mode, Flights* flights,
   ++counted.lookups;
   counted.ids += static_cast<std::int64_t>(batch->unique.inverse().size());
   counted.unique_ids += static_cast<std::int64_t>(batch->entries.size());
-  std::vector<std::uint32_t> rest;
-  if (!fresh && cached && NeverValidated()) {
-    PinValid(*batch, &rest);
-  } else {
-    rest.resize(batch->entries.size());
-    std::iota(rest.begin(), rest.end(), 0);
-  }
-  for (std::size_t k = 0; k < rest.size(); ++k) {
-    const std::size_t u = rest[k];
+  for (const std::uint32_t u : batch->rest) {
     PrefetchStates(batch->entries, u);
     Entry& entry = batch->entries[u];
     if (entry == Entries::kNone) {

@@ -10,10 +10,10 @@ namespace het {
 namespace {
 
 // What a thread has to have to do to be worth waking.
-constexpr std::size_t kBytesPerThread = std::size_t{256} << 10;
+constexpr std::size_t kBytesPerThread = std::size_t{64} << 10;
 
 // The same in rows, where a row is its index and its state.
-constexpr std::size_t kRowsPerThread = 2048;
+constexpr std::size_t kRowsPerThread = 512;
 
 // How far ahead a loop over rows brings them near.
 constexpr std::size_t kRowsAhead = 16;
@@ -42,53 +42,60 @@ std::shared_ptr<Batch> CacheCore::ClaimOpen(Span<const RowId> ids) {
 }
 
 void CacheCore::FindAll(Batch* batch) const {
-  constexpr std::size_t kIndexAhead = 64, kEntryAhead = 32;
   const std::vector<RowId>& ids = batch->unique.ids();
   batch->entries.resize(ids.size());
   ParallelFor(
       executor_, ids.size(), kRowsPerThread,
       [&](std::size_t begin, std::size_t end) HET_NO_THREAD_SAFETY_ANALYSIS {
-        for (std::size_t u = begin; u < end; ++u) {
-          if (u + kIndexAhead < end) {
-            entries_.PrefetchIndex(ids[u + kIndexAhead]);
-            entries_.PrefetchEntry(ids[u + kEntryAhead]);
-          }
-          batch->entries[u] = entries_.Find(ids[u]);
-        }
+        entries_.FindEach(ids, begin, end, [&](std::size_t u, Entry entry) {
+          batch->entries[u] = entry;
+        });
       });
 }
 
-void CacheCore::PinValid(const Batch& batch,
-                         std::vector<std::uint32_t>* rest) {
-  struct Found {
+void CacheCore::PinValid(Batch* batch, bool found) {
+  const std::vector<RowId>& ids = batch->unique.ids();
+  std::vector<Entry>& entries = batch->entries;
+  entries.resize(ids.size());
+  batch->rest.clear();
+  struct Pinned {
     CacheStats hits;
     std::int64_t no_longer_idle = 0;
-    std::vector<std::uint32_t> others;
+    std::vector<std::uint32_t> rest;
   };
-  ParallelCollect<Found>(
-      executor_, batch.entries.size(), kRowsPerThread,
+  ParallelCollect<Pinned>(
+      executor_, ids.size(), kRowsPerThread,
       [&](std::size_t begin, std::size_t end,
-          Found* found) HET_NO_THREAD_SAFETY_ANALYSIS {
-        for (std::size_t u = begin; u < end; ++u) {
-          PrefetchStates(batch.entries, u);
-          const Entry entry = batch.entries[u];
+          Pinned* pinned) HET_NO_THREAD_SAFETY_ANALYSIS {
+        const auto pin = [&](std::size_t u, Entry entry)
+                             HET_NO_THREAD_SAFETY_ANALYSIS {
+          entries[u] = entry;
           if (entry == Entries::kNone || entries_[entry].flight != 0 ||
               MustFetch(entry)) {
-            found->others.push_back(static_cast<std::uint32_t>(u));
-            continue;
+            pinned->rest.push_back(static_cast<std::uint32_t>(u));
+            return;
           }
           EntryState& state = entries_[entry];
-          if (state.pins++ == 0) ++found->no_longer_idle;
+          if (state.pins++ == 0) ++pinned->no_longer_idle;
           state.transient = false;
-          CountHit(state, &found->hits);
+          CountHit(state, &pinned->hits);
+        };
+        if (!found) {
+          entries_.FindEach(ids, begin, end, pin);
+          return;
+        }
+        for (std::size_t u = begin; u < end; ++u) {
+          PrefetchStates(entries, u);
+          pin(u, entries[u]);
         }
       },
-      [&](const Found* found) HET_NO_THREAD_SAFETY_ANALYSIS {
-        rest->insert(rest->end(), found->others.begin(), found->others.end());
-        idle_ -= found->no_longer_idle;
-        counts.hits += found->hits.hits;
-        for (std::size_t b = 0; b < found->hits.staleness.size(); ++b) {
-          counts.staleness[b] += found->hits.staleness[b];
+      [&](const Pinned* pinned) HET_NO_THREAD_SAFETY_ANALYSIS {
+        batch->rest.insert(batch->rest.end(), pinned->rest.begin(),
+                           pinned->rest.end());
+        idle_ -= pinned->no_longer_idle;
+        counts.hits += pinned->hits.hits;
+        for (std::size_t b = 0; b < pinned->hits.staleness.size(); ++b) {
+          counts.staleness[b] += pinned->hits.staleness[b];
         }
       });
 }
@@ -174,9 +181,8 @@ void CacheCore::EvictOverflow() {
   }
   counts.evictions += static_cast<std::int64_t>(evicted.size());
   for (std::size_t i = 0; i < evicted.size(); ++i) {
-    if (i + 3 * kRowsAhead < evicted.size()) {
-      entries_.PrefetchState(evicted[i + 3 * kRowsAhead]);
-      entries_.PrefetchIndex(entries_[evicted[i + 2 * kRowsAhead]].id);
+    if (i + 2 * kRowsAhead < evicted.size()) {
+      entries_.PrefetchState(evicted[i + 2 * kRowsAhead]);
       entries_.PrefetchErase(evicted[i + kRowsAhead]);
       PrefetchRow(entries_.pending(evicted[i + kRowsAhead]), dimension());
     }
@@ -230,55 +236,6 @@ void CacheCore::BeginCommit() {
   ++commit_;
   ++counts.updates;
   UnstageOld();
-  // Most of what became dirty has been pushed since: now and then it is taken
-  // out, so that the list stays near the number of dirty rows.
-  const auto pending = static_cast<std::size_t>(counts.pending_rows);
-  if (dirty_.size() < 2 * pending + 4096) return;
-  dirty_.erase(std::remove_if(dirty_.begin(), dirty_.end(),
-                              [this](const auto& noted)
-                                  HET_NO_THREAD_SAFETY_ANALYSIS {
-                                    return !IsDirty(noted.first) ||
-                                           entries_[noted.first].dirty_since !=
-                                               Digits(noted.second);
-                                  }),
-               dirty_.end());
-}
-
-void CacheCore::NoteWrites(const Batch& batch, float learning_rate) {
-  struct Found {
-    std::vector<Entry> dirty, due;
-  };
-  ParallelCollect<Found>(
-      executor_, batch.entries.size(), kRowsPerThread,
-      [&](std::size_t begin, std::size_t end,
-          Found* found) HET_NO_THREAD_SAFETY_ANALYSIS {
-        for (std::size_t u = begin; u < end; ++u) {
-          PrefetchStates(batch.entries, u);
-          const Entry entry = batch.entries[u];
-          EntryState& state = entries_[entry];
-          if (!linear_) entries_.step(entry).learning_rate = learning_rate;
-          CopyClocks clocks = state.clocks();
-          Tick(&clocks);
-          state.set_clocks(clocks);
-          if (state.pending_commits++ == 0) {
-            state.dirty_since = Digits(commit_);
-            found->dirty.push_back(entry);
-          }
-          if (!state.due && WriteStalenessUsedUp(entry)) {
-            state.due = true;
-            found->due.push_back(entry);
-          }
-        }
-      },
-      [&](const Found* found) HET_NO_THREAD_SAFETY_ANALYSIS {
-        counts.pending_rows += static_cast<std::int64_t>(found->dirty.size());
-        due_.insert(due_.end(), found->due.begin(), found->due.end());
-        if (max_pending_commits_ == kUnboundedStaleness) return;
-        for (const Entry entry : found->dirty) {
-          dirty_.emplace_back(entry, commit_);
-        }
-      });
-  counts.updated_rows += static_cast<std::int64_t>(batch.entries.size());
 }
 
 // --- The loops over whole rows. The threads that share one write different
@@ -326,15 +283,33 @@ void CacheCore::WriteRows(const Batch& batch, const float* gradients,
   const BatchGradients all{gradients, batch.unique.positions().data(),
                            dimension(), scale};
   const std::size_t bytes = 4 * dimension() * sizeof(float);
-  ParallelFor(
+  struct Found {
+    std::vector<Entry> dirty, due;
+  };
+  ParallelCollect<Found>(
       executor_, batch.entries.size(), kBytesPerThread / bytes + 1,
-      [&](std::size_t begin, std::size_t end) HET_NO_THREAD_SAFETY_ANALYSIS {
+      [&](std::size_t begin, std::size_t end,
+          Found* found) HET_NO_THREAD_SAFETY_ANALYSIS {
         const std::uint32_t last = batch.unique.begin(end);
         for (std::size_t u = begin; u < end; ++u) {
-          const Entry entry = batch.entries[u];
           if (u + kRowsAhead < end) {
-            PrefetchRow(entries_.values(batch.entries[u + kRowsAhead]),
-                        2 * dimension());
+            const Entry ahead = batch.entries[u + kRowsAhead];
+            entries_.PrefetchState(ahead);
+            PrefetchRow(entries_.values(ahead), 2 * dimension());
+          }
+          const Entry entry = batch.entries[u];
+          EntryState& state = entries_[entry];
+          if (!linear_) entries_.step(entry).learning_rate = learning_rate;
+          CopyClocks clocks = state.clocks();
+          Tick(&clocks);
+          state.set_clocks(clocks);
+          if (state.pending_commits++ == 0) {
+            state.dirty_since = dirty_.Since(commit_);
+            found->dirty.push_back(entry);
+          }
+          if (!state.due && WriteStalenessUsedUp(entry)) {
+            state.due = true;
+            found->due.push_back(entry);
           }
           const float step =
               linear_ ? learning_rate
@@ -344,7 +319,14 @@ void CacheCore::WriteRows(const Batch& batch, const float* gradients,
                            linear_ ? learning_rate : 1.0f, step,
                            entries_.values(entry), entries_.pending(entry));
         }
+      },
+      [&](const Found* found) HET_NO_THREAD_SAFETY_ANALYSIS {
+        counts.pending_rows += static_cast<std::int64_t>(found->dirty.size());
+        due_.insert(due_.end(), found->due.begin(), found->due.end());
+        if (!dirty_.bounded()) return;
+        for (const Entry entry : found->dirty) dirty_.Note(entry);
       });
+  counts.updated_rows += static_cast<std::int64_t>(batch.entries.size());
 }
 
 void CacheCore::ForgetCopies(Span<const RowId> ids) {

@@ -31,7 +31,7 @@ Entries::Entries(std::size_t dimension, std::int64_t rows)
     : dimension_(dimension), chunk_bits_(ChunkBits(dimension, rows)) {}
 
 Entries::Entry Entries::Insert(RowId id) {
-  if (4 * (size_ + 1) > 3 * buckets_.size()) Grow();
+  if (size_ + 1 > index_.room()) GrowIndex();
   Entry entry;
   if (!free_.empty()) {
     entry = free_.back();
@@ -56,35 +56,13 @@ Entries::Entry Entries::Insert(RowId id) {
   states_[entry].id = id;
   states_[entry].occupied = true;
   std::fill_n(pending(entry), dimension_, 0.0f);
-  Put(entry);
+  index_.Insert(Hash(id), entry);
   ++size_;
   return entry;
 }
 
-void Entries::Put(Entry entry) {
-  const std::uint64_t hash = Hash(states_[entry].id);
-  std::size_t b = Home(hash);
-  while (buckets_[b] != 0) b = After(b);
-  buckets_[b] = Mark(entry, hash);
-}
-
 void Entries::Erase(Entry entry) {
-  const std::uint64_t hash = Hash(states_[entry].id);
-  const std::uint32_t mark = Mark(entry, hash);
-  std::size_t hole = Home(hash);
-  while (buckets_[hole] != mark) hole = After(hole);
-  // Closes the gap: whatever probing would no longer find moves back into it.
-  const auto distance = [this](std::size_t from, std::size_t to) {
-    return to >= from ? to - from : to + buckets_.size() - from;
-  };
-  for (std::size_t b = After(hole); buckets_[b] != 0; b = After(b)) {
-    const std::size_t home = Home(Hash(states_[Marked(buckets_[b])].id));
-    if (distance(home, b) >= distance(hole, b)) {
-      buckets_[hole] = buckets_[b];
-      hole = b;
-    }
-  }
-  buckets_[hole] = 0;
+  index_.Erase(Hash(states_[entry].id), entry);
   states_[entry].occupied = false;
   free_.push_back(entry);
   --size_;
@@ -95,15 +73,10 @@ void Entries::KeepSteps() {
   steps_.resize(states_.size());
 }
 
-void Entries::Grow() {
-  const std::size_t size =
-      std::max<std::size_t>(16, buckets_.size() + buckets_.size() / 2);
-  buckets_.assign(size, 0);
-  buckets_.shrink_to_fit();
-  entry_bits_ = 15;
-  while (entry_bits_ < size) entry_bits_ = 2 * entry_bits_ + 1;
+void Entries::GrowIndex() {
+  index_.Reset(std::max<std::size_t>(16, size_ + size_ / 4));
   for (Entry entry = 0; entry < end(); ++entry) {
-    if (states_[entry].occupied) Put(entry);
+    if (states_[entry].occupied) index_.Insert(Hash(states_[entry].id), entry);
   }
 }
 
@@ -112,7 +85,7 @@ std::int64_t Entries::memory_bytes() const {
   return static_cast<std::int64_t>(
       chunks_.size() * chunk_floats() * sizeof(float) +
       states_.size() * sizeof(EntryState) + steps_.size() * sizeof(EntryStep) +
-      buckets_.size() * sizeof(std::uint32_t) + free_.size() * sizeof(Entry));
+      index_.memory_bytes() + free_.size() * sizeof(Entry));
 }
 
 }  // namespace het

@@ -9,6 +9,7 @@
 #define HET_TF_KERNELS_CACHE_ENTRIES_H_
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <memory>
@@ -16,7 +17,9 @@
 
 #include "kernels/base/hash.h"
 #include "kernels/base/huge_pages.h"
+#include "kernels/base/prefetch.h"
 #include "kernels/base/types.h"
+#include "kernels/cache/entry_index.h"
 #include "kernels/consistency/staleness.h"
 
 namespace het {
@@ -32,7 +35,7 @@ struct alignas(32) EntryState {
   // those that do; 0 when there is none. Until it lands no push of the row is
   // sent.
   std::uint16_t flight = 0;
-  // The last digits of the number of the commit that made the row dirty.
+  // When the row became dirty (DirtyRows::Since).
   std::uint16_t dirty_since = 0;
   std::uint32_t fetching : 1;   // the flight fetches the row
   std::uint32_t occupied : 1;
@@ -68,46 +71,27 @@ struct EntryStep {
 
 class Entries {
  public:
-  using Entry = std::uint32_t;
-  static constexpr Entry kNone = ~Entry{0};
+  using Entry = EntryIndex::Entry;
+  static constexpr Entry kNone = EntryIndex::kNone;
 
   // `rows` is how many there will be, about: it decides in which pieces memory
   // is taken, not how much.
   Entries(std::size_t dimension, std::int64_t rows);
 
   Entry Find(RowId id) const {
-    if (buckets_.empty()) return kNone;
-    const std::uint64_t hash = Hash(id);
-    for (std::size_t b = Home(hash); buckets_[b] != 0; b = After(b)) {
-      if (!MayBe(buckets_[b], hash)) continue;
-      const Entry entry = Marked(buckets_[b]);
-      if (states_[entry].id == id) return entry;
-    }
-    return kNone;
+    return index_.Find(Hash(id), [this, id](Entry entry) {
+      return states_[entry].id == id;
+    });
   }
-  // Two steps that bring near what Find will touch, to be taken some ids ahead
-  // of it: the index first, and when that has come the entry.
-  void PrefetchIndex(RowId id) const {
-    if (!buckets_.empty()) {
-      __builtin_prefetch(&buckets_[Home(Hash(id))]);
-    }
-  }
-  void PrefetchEntry(RowId id) const {
-    if (buckets_.empty()) return;
-    const std::uint64_t hash = Hash(id);
-    for (std::size_t b = Home(hash); buckets_[b] != 0; b = After(b)) {
-      if (!MayBe(buckets_[b], hash)) continue;
-      PrefetchState(Marked(buckets_[b]));
-      return;
-    }
-  }
-  // What Erase will touch, when the index is near: the entries that stand behind
-  // this one in it.
+  // Finds ids[begin..end) and calls use(u, entry) for each of them in this
+  // order, with the entry's state near; kNone where there is none.
+  template <typename Use>
+  void FindEach(const std::vector<RowId>& ids, std::size_t begin,
+                std::size_t end, const Use& use) const;
+  // Of many entries to erase: brings near what Erase touches beside the state,
+  // which is near.
   void PrefetchErase(Entry entry) const {
-    for (std::size_t b = Home(Hash(states_[entry].id)); buckets_[b] != 0;
-         b = After(b)) {
-      PrefetchState(Marked(buckets_[b]));
-    }
+    index_.Prefetch(Hash(states_[entry].id));
   }
   // REQUIRES: Find(id) == kNone. The pending gradient is zero, the values are
   // undefined.
@@ -123,7 +107,7 @@ class Entries {
   // REQUIRES: KeepSteps().
   EntryStep& step(Entry entry) { return steps_[entry]; }
   const EntryStep& step(Entry entry) const { return steps_[entry]; }
-  void PrefetchState(Entry entry) const { __builtin_prefetch(&states_[entry]); }
+  void PrefetchState(Entry entry) const { PrefetchLine(&states_[entry]); }
 
   std::size_t size() const { return size_; }
   // One more than the largest entry there has been.
@@ -144,49 +128,50 @@ class Entries {
     return chunks_[entry >> chunk_bits_].get() +
            (entry & ((Entry{1} << chunk_bits_) - 1)) * 2 * dimension_;
   }
-  // Linear probing from the bucket that the hash's low half falls to. A bucket
-  // is 0, empty, or a mark: an entry plus 1 in as many low bits as the number of
-  // buckets has (there are fewer entries), and above them bits of the hash's
-  // high half, so that a probe seldom has to look at a wrong entry.
   static std::uint64_t Hash(RowId id) {
     return Mix64(static_cast<std::uint64_t>(id));
   }
-  std::size_t Home(std::uint64_t hash) const {
-    return static_cast<std::size_t>(
-        ((hash & 0xffffffff) * buckets_.size()) >> 32);
-  }
-  std::size_t After(std::size_t b) const {
-    return b + 1 < buckets_.size() ? b + 1 : 0;
-  }
-  std::uint32_t Mark(Entry entry, std::uint64_t hash) const {
-    return (static_cast<std::uint32_t>(hash >> 32) & ~entry_bits_) |
-           (entry + 1);
-  }
-  Entry Marked(std::uint32_t bucket) const {
-    return (bucket & entry_bits_) - 1;
-  }
-  bool MayBe(std::uint32_t bucket, std::uint64_t hash) const {
-    return ((bucket ^ static_cast<std::uint32_t>(hash >> 32)) &
-            ~entry_bits_) == 0;
-  }
-  // Into the first empty bucket from its own on.
-  void Put(Entry entry);
   std::size_t chunk_floats() const {
     return (std::size_t{1} << chunk_bits_) * 2 * dimension_;
   }
-  void Grow();
+  void GrowIndex();
 
   const std::size_t dimension_;
   const int chunk_bits_;  // a chunk has 2^chunk_bits_ entries
   std::size_t size_ = 0;
-  std::vector<std::uint32_t, HugePages<std::uint32_t>> buckets_;
-  std::uint32_t entry_bits_ = 0;  // of a mark
+  EntryIndex index_;
   std::vector<EntryState, HugePages<EntryState>> states_;
   bool keeps_steps_ = false;
   std::vector<EntryStep, HugePages<EntryStep>> steps_;
   std::vector<Entry> free_;
   std::vector<Chunk> chunks_;  // of each entry the values, then the pending
 };
+
+template <typename Use>
+void Entries::FindEach(const std::vector<RowId>& ids, std::size_t begin,
+                       std::size_t end, const Use& use) const {
+  // How many ids ahead the index is brought near, and then the state.
+  constexpr std::size_t kIndexAhead = 32, kStateAhead = 16;
+  Entry likely[kStateAhead];  // of the ids from u on, by their last digits
+  const auto prefetch_index = [&](std::size_t u) {
+    if (u < end) index_.Prefetch(Hash(ids[u]));
+  };
+  const auto prefetch_state = [&](std::size_t u) {
+    if (u >= end) return;
+    const Entry entry = index_.Likely(Hash(ids[u]));
+    likely[u % kStateAhead] = entry;
+    if (entry != kNone) PrefetchState(entry);
+  };
+  for (std::size_t u = begin; u < begin + kIndexAhead; ++u) prefetch_index(u);
+  for (std::size_t u = begin; u < begin + kStateAhead; ++u) prefetch_state(u);
+  for (std::size_t u = begin; u < end; ++u) {
+    Entry entry = likely[u % kStateAhead];
+    if (entry == kNone || states_[entry].id != ids[u]) entry = Find(ids[u]);
+    prefetch_index(u + kIndexAhead);
+    prefetch_state(u + kStateAhead);
+    use(u, entry);
+  }
+}
 
 }  // namespace het
 

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "kernels/base/huge_pages.h"
+#include "kernels/base/prefetch.h"
 #include "kernels/base/span.h"
 #include "kernels/cache/entry_lists.h"
 
@@ -41,7 +42,7 @@ class FrequencyLists {
 
   // In a loop of uses: brings near what Use will touch.
   void PrefetchState(Entry entry) const {
-    if (entry < states_.size()) __builtin_prefetch(&states_[entry]);
+    if (entry < states_.size()) PrefetchLine(&states_[entry]);
   }
 
   // Counts a use and takes the entry in, if it is not inside; returns its count.

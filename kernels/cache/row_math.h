@@ -12,6 +12,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "kernels/base/prefetch.h"
+
 namespace het {
 
 // The gradients of a batch, occurrence by occurrence.
@@ -34,7 +36,7 @@ void ApplyOccurrences(const BatchGradients& gradients, std::uint32_t begin,
 // not find by itself once it is read.
 inline void PrefetchRow(const float* row, std::size_t dimension) {
   for (std::size_t d = 0; d < std::min<std::size_t>(dimension, 64); d += 16) {
-    __builtin_prefetch(row + d);
+    PrefetchLine(row + d);
   }
 }
 

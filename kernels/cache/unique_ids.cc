@@ -1,6 +1,7 @@
 #include "kernels/cache/unique_ids.h"
 
 #include "kernels/base/hash.h"
+#include "kernels/base/prefetch.h"
 
 namespace het {
 
@@ -21,7 +22,7 @@ void UniqueIds::Add(Span<const RowId> ids) {
   constexpr std::size_t kAhead = 16;
   for (std::size_t i = 0; i < ids.size(); ++i) {
     if (i + kAhead < ids.size()) {
-      __builtin_prefetch(&buckets_[home(ids[i + kAhead])], 1);
+      PrefetchLine(&buckets_[home(ids[i + kAhead])]);
     }
     const RowId id = ids[i];
     std::size_t b = home(id);

@@ -49,7 +49,6 @@ void Update::Commit(CacheCore& core) {
       core.state(entry).transient = false;
     }
   }
-  core.NoteWrites(*batch_, learning_rate_);
   core.WriteRows(*batch_, gradients_, learning_rate_, scale_);
   core.CloseLookups();
   for (const auto& flight : flights) flight->round = core.Round();

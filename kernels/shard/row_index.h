@@ -18,10 +18,8 @@
 #include <cstdint>
 #include <vector>
 
-#ifdef __SSE2__
-#include <emmintrin.h>
-#endif
-
+#include "kernels/base/match_line.h"
+#include "kernels/base/prefetch.h"
 #include "kernels/shard/blocks.h"
 
 namespace het {
@@ -79,7 +77,7 @@ class RowIndex {
   // meant (kNone: there is none).
   void Prefetch(std::uint64_t hash) const {
     if (directory_.empty()) return;
-    __builtin_prefetch(&directory_[Slot(hash)]->lines[LineOf(hash)]);
+    PrefetchLine(&directory_[Slot(hash)]->lines[LineOf(hash)]);
   }
   std::uint32_t Likely(std::uint64_t hash) const {
     return Find(hash, [](std::uint32_t) { return true; });
@@ -93,7 +91,7 @@ class RowIndex {
  private:
   static constexpr int kNumberBits = 25;
   static constexpr std::size_t kLines = 63;
-  static constexpr std::size_t kEntries = 16;
+  static constexpr std::size_t kEntries = kLineNumbers;
   static constexpr std::size_t kSplitAt = kLines * kEntries * 7 / 8;
 
   struct alignas(64) Segment {
@@ -107,27 +105,8 @@ class RowIndex {
   // Bit i: entry i of a line is there and has this tag.
   static std::uint32_t Matches(const std::uint32_t* entries,
                                std::uint32_t tag) {
-#ifdef __SSE2__  // of every x86-64
-    const __m128i wanted = _mm_set1_epi32(static_cast<int>(tag));
-    const auto* four = reinterpret_cast<const __m128i*>(entries);
-    __m128i found[4];
-    for (int i = 0; i < 4; ++i) {
-      const __m128i entry = _mm_load_si128(four + i);
-      const __m128i empty = _mm_cmpeq_epi32(entry, _mm_setzero_si128());
-      found[i] = _mm_andnot_si128(
-          empty, _mm_cmpeq_epi32(_mm_srli_epi32(entry, kNumberBits), wanted));
-    }
-    return static_cast<std::uint32_t>(_mm_movemask_epi8(
-        _mm_packs_epi16(_mm_packs_epi32(found[0], found[1]),
-                        _mm_packs_epi32(found[2], found[3]))));
-#else
-    std::uint32_t mask = 0;
-    for (std::size_t i = 0; i < kEntries; ++i) {
-      const bool match = entries[i] != 0 && entries[i] >> kNumberBits == tag;
-      mask |= std::uint32_t{match} << i;
-    }
-    return mask;
-#endif
+    constexpr std::uint32_t kTag = ~((1u << kNumberBits) - 1);
+    return MatchLine(entries, kTag, tag << kNumberBits);
   }
   static std::uint32_t Number(std::uint32_t entry) {
     return (entry & ((1u << kNumberBits) - 1)) - 1;

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "kernels/base/hash.h"
+#include "kernels/base/prefetch.h"
 #include "kernels/consistency/staleness.h"
 
 namespace het {
@@ -157,7 +158,7 @@ const char* Table::Prefetch(const Stripe& stripe, std::uint64_t hash) const {
   const std::uint32_t number = stripe.index.Likely(hash);
   if (number == RowIndex::kNone) return nullptr;
   const auto* row = reinterpret_cast<const char*>(RowAt(stripe, number));
-  __builtin_prefetch(row);
+  PrefetchLine(row);
   return row;
 }
 
@@ -168,12 +169,9 @@ void Table::PrefetchRest(Span<const char* const> rows) const {
     const std::uintptr_t end = begin + std::min(row_bytes_, kPrefetchBytes);
     for (std::uintptr_t line = (begin / kLineBytes + 1) * kLineBytes;
          line < end; line += kLineBytes) {
-      __builtin_prefetch(reinterpret_cast<const char*>(line));
+      PrefetchLine(reinterpret_cast<const void*>(line));
     }
   }
-  // To GCC a function that only prefetches has no effect, and it leaves calls of
-  // it out.
-  asm volatile("");
 }
 
 void Table::Push(Span<const RowId> ids, Span<const Clock> clocks,
@@ -327,7 +325,7 @@ Table::Row* Table::Create(Stripe& stripe, std::uint64_t hash, RowId id) {
           std::uint64_t* hashes) HET_NO_THREAD_SAFETY_ANALYSIS {
         for (std::size_t i = 0; i < count; ++i) {
           if (i + kAtOnce < count) {
-            __builtin_prefetch(RowAt(stripe, numbers[i + kAtOnce]));
+            PrefetchLine(RowAt(stripe, numbers[i + kAtOnce]));
           }
           hashes[i] = HashId(RowAt(stripe, numbers[i])->id());
         }

@@ -1,5 +1,6 @@
 // Table's rounds: what a synchronous table does with them.
 
+#include "kernels/base/prefetch.h"
 #include "kernels/consistency/staleness.h"
 #include "kernels/shard/table.h"
 
@@ -47,7 +48,7 @@ void Table::Close(Stripe& stripe) const {
   OpenRound& round = stripe.round;
   for (std::size_t i = 0; i < round.size(); ++i) {
     if (i + kAhead < round.size()) {
-      __builtin_prefetch(round[i + kAhead].row);
+      PrefetchLine(round[i + kAhead].row);
     }
     Row* row = static_cast<Row*>(round[i].row);
     optimizer_->Step(round[i].learning_rate, round.sum(i, dimension_),

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "kernels/base/buffers.h"
+#include "kernels/base/prefetch.h"
 #include "kernels/store/sorted_order.h"
 
 namespace het {
@@ -103,8 +104,7 @@ RequestSplit::TableCut RequestSplit::Cut(const TableExchange& exchange,
   cut.push_gradients = TakeArray<float>(pushed.size() * dimension);
   for (std::size_t i = 0; i < pushed.size(); ++i) {
     if (i + kAhead < pushed.size()) {
-      __builtin_prefetch(
-          &exchange.push_gradients[pushed[i + kAhead] * dimension]);
+      PrefetchLine(&exchange.push_gradients[pushed[i + kAhead] * dimension]);
     }
     std::copy_n(&exchange.push_gradients[pushed[i] * dimension], dimension,
                 &cut.push_gradients[i * dimension]);
