@@ -161,10 +161,12 @@ class CacheCore : public std::enable_shared_from_this<CacheCore> {
   // other.
   void CopyDistinctRows(const Batch& batch, float* rows) HET_REQUIRES(mutex);
 
-  // One commit: number it, then note and write the pinned rows.
+  // One commit: number it, then note and write the pinned rows; `unpin`: nobody
+  // has to wait for them any more.
   void BeginCommit() HET_REQUIRES(mutex);
   void WriteRows(const Batch& batch, const float* gradients,
-                 float learning_rate, float scale) HET_REQUIRES(mutex);
+                 float learning_rate, float scale, bool unpin)
+      HET_REQUIRES(mutex);
 
   // The number of the last commit: of the round under way, or of the last one.
   std::uint64_t Round() const HET_REQUIRES(mutex) {
@@ -249,6 +251,8 @@ class CacheCore : public std::enable_shared_from_this<CacheCore> {
   void UnstageAll() HET_REQUIRES(mutex);
   // Those that a commit has left too old.
   void UnstageOld() HET_REQUIRES(mutex);
+  // Nobody uses these rows any more, and they stay.
+  void Idle(const std::vector<Entry>& unused) HET_REQUIRES(mutex);
   // Drops what is no longer used and does not stay. False: it stays, idle.
   bool DropIfUnwanted(Entry entry) HET_REQUIRES(mutex);
   std::uint64_t RoundOf(const Flight& flight) const HET_REQUIRES(mutex);

@@ -130,9 +130,13 @@ void CacheCore::UnpinAll(const Batch& batch) {
                                  };
         unused->erase(std::remove_if(unused->begin(), unused->end(), dropped),
                       unused->end());
-        idle_ += static_cast<std::int64_t>(unused->size());
-        policy_->Use(*unused);
+        Idle(*unused);
       });
+}
+
+void CacheCore::Idle(const std::vector<Entry>& unused) {
+  idle_ += static_cast<std::int64_t>(unused.size());
+  policy_->Use(unused);
 }
 
 void CacheCore::Open(std::shared_ptr<Batch> batch) {
@@ -279,12 +283,12 @@ void CacheCore::CopyDistinctRows(const Batch& batch, float* rows) {
 }
 
 void CacheCore::WriteRows(const Batch& batch, const float* gradients,
-                          float learning_rate, float scale) {
+                          float learning_rate, float scale, bool unpin) {
   const BatchGradients all{gradients, batch.unique.positions().data(),
                            dimension(), scale};
   const std::size_t bytes = 4 * dimension() * sizeof(float);
   struct Found {
-    std::vector<Entry> dirty, due;
+    std::vector<Entry> dirty, due, unused;
   };
   ParallelCollect<Found>(
       executor_, batch.entries.size(), kBytesPerThread / bytes + 1,
@@ -318,11 +322,13 @@ void CacheCore::WriteRows(const Batch& batch, const float* gradients,
                            batch.unique.begin(u + 1), last,
                            linear_ ? learning_rate : 1.0f, step,
                            entries_.values(entry), entries_.pending(entry));
+          if (unpin && --state.pins == 0) found->unused.push_back(entry);
         }
       },
       [&](const Found* found) HET_NO_THREAD_SAFETY_ANALYSIS {
         counts.pending_rows += static_cast<std::int64_t>(found->dirty.size());
         due_.insert(due_.end(), found->due.begin(), found->due.end());
+        Idle(found->unused);
         if (!dirty_.bounded()) return;
         for (const Entry entry : found->dirty) dirty_.Note(entry);
       });

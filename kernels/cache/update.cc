@@ -13,6 +13,10 @@ Update::Update(std::shared_ptr<Batch> batch, const float* gradients,
       learning_rate_(learning_rate),
       scale_(scale) {}
 
+bool Update::Stays(const CacheCore& core) {
+  return core.options().staleness > 0 && core.options().capacity > 0;
+}
+
 bool Update::Advance(CacheCore& core) {
   if (stage_ == Stage::kCommit) {
     Commit(core);
@@ -20,8 +24,9 @@ bool Update::Advance(CacheCore& core) {
     if (waits_for > 0) return false;
   }
   if (stage_ == Stage::kAfterFetch) {
-    if (core.options().staleness > 0 && core.options().capacity > 0) {
-      Release(core);
+    if (Stays(core)) {
+      if (!released_) core.UnpinAll(*batch_);
+      core.EvictOverflow();
       return true;
     }
     if (!PushWritten(core)) return false;
@@ -49,7 +54,9 @@ void Update::Commit(CacheCore& core) {
       core.state(entry).transient = false;
     }
   }
-  core.WriteRows(*batch_, gradients_, learning_rate_, scale_);
+  // Rows of a training lookup, or made for an update, stay when they are unused.
+  released_ = Stays(core) && flights.empty();
+  core.WriteRows(*batch_, gradients_, learning_rate_, scale_, released_);
   core.CloseLookups();
   for (const auto& flight : flights) flight->round = core.Round();
   if (!flights.empty()) {
@@ -72,16 +79,12 @@ bool Update::PushWritten(CacheCore& core) {
     core.Push(entry, core.Room(&flights));
   }
   for (const auto& flight : flights) flight->round = core.Round();
-  Release(core);
+  core.UnpinAll(*batch_);
+  core.EvictOverflow();
   core.SendWithDue(std::move(flights), shared_from_this());
   // Another operation may have pushed what this one wrote.
   core.JoinAllSent(shared_from_this());
   return true;
-}
-
-void Update::Release(CacheCore& core) {
-  core.UnpinAll(*batch_);
-  core.EvictOverflow();
 }
 
 }  // namespace het

@@ -30,16 +30,18 @@ class Update final : public Operation,
  private:
   enum class Stage { kCommit, kAfterFetch, kPushed };
 
+  // What is written stays in the cache, to be pushed later.
+  static bool Stays(const CacheCore& core);
   void Commit(CacheCore& core) HET_REQUIRES(core.mutex);
   // False when a written row is in flight and must land first.
   bool PushWritten(CacheCore& core) HET_REQUIRES(core.mutex);
-  void Release(CacheCore& core) HET_REQUIRES(core.mutex);
 
   const std::shared_ptr<Batch> batch_;
   const float* const gradients_;
   const float learning_rate_;
   const float scale_;
   Stage stage_ = Stage::kCommit;
+  bool released_ = false;  // the pins were given back with the commit
 };
 
 }  // namespace het
