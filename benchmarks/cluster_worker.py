@@ -34,15 +34,22 @@ def main() -> None:
     )
     handle = layer.table.handle
 
+    # As het.data.prefetch does: the exchange for a batch is under way while the
+    # step before it runs.
     @tf.function(autograph=False)
-    def step(ids: tf.Tensor) -> tf.Tensor:
-        rows = ops.lookup(handle, ids, dimension, "training")
+    def step(ids: tf.Tensor, coming: tf.Tensor) -> tf.Tensor:
+        asked = ops.prefetch_many([handle], [coming], [0], ahead=1)
+        with tf.control_dependencies([asked]):
+            rows = ops.lookup(handle, ids, dimension, "training")
         with tf.control_dependencies([rows]):
             ops.update(handle, ids, gradients, tf.constant(0.01), 1.0)
         return rows[0]
 
+    def ids(number: int) -> tf.Tensor:
+        return tf.constant(batches[order[number % len(batches)]])
+
     serve(
-        {"ops": lambda number: step(tf.constant(batches[order[number % len(batches)]])).numpy()},
+        {"ops": lambda number: step(ids(number), ids(number + 1)).numpy()},
         warm_up=warm,
         version=het.__version__,
     )

@@ -3,7 +3,8 @@
     python -m benchmarks.wire_bytes [--quick]
 
 Real caches, shards and codec in one process (benchmarks/native/wire_bytes_main.cc),
-staleness 100, a cache of a tenth of the ids that the run touches. The reference,
+staleness 100, a cache of a tenth of the ids that the run touches, of Zipf's ids in
+the long form of a tenth of the vocabulary. The reference,
 computed, has no cache and no smaller numbers: every distinct id of a step is
 fetched (8 bytes there, a float32 row back) and its gradient pushed (8 bytes and a
 float32 row). Payload is ids, rows and gradients; the wire has clocks and framing
@@ -63,8 +64,9 @@ def zipf(size: int) -> Workload:
     )
 
 
-def measure(workload: Workload, steps: int, warm: int) -> None:
-    numbers = (workload.workers, steps, warm, workload.size, SHARE, STALENESS, SHARDS, *workload.dimensions)
+def measure(workload: Workload, steps: int, warm: int, rows: int = 0) -> None:
+    """`rows`: of the cache; 0: SHARE of the ids touched."""
+    numbers = (workload.workers, steps, warm, workload.size, rows or SHARE, STALENESS, SHARDS, *workload.dimensions)
     command = [str(program("wire_bytes")), *map(str, numbers)]
     batches: Iterable[np.ndarray] = map(workload.batch, range(steps * workload.workers))
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
@@ -77,9 +79,10 @@ def measure(workload: Workload, steps: int, warm: int) -> None:
         raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
     for line in lines:
         found = json_.loads(line)
+        share = found["capacity"] / found["distinct"]
         data = (
             f"{workload.name}; {workload.workers} workers, {SHARDS} shards, s={STALENESS}, cache of "
-            f"{found['capacity']} rows, {SHARE:.0%} of the ids touched, hit rate {found['hit_rate']:.3f}, steps "
+            f"{found['capacity']} rows, {share:.0%} of the ids touched, hit rate {found['hit_rate']:.3f}, steps "
             f"{warm} to {steps}"
         )
         for wire in ("float32", "16 bits", "8 bits"):
@@ -105,7 +108,7 @@ def main(
         return
     measure(criteo(128), 1000, 500)
     measure(criteo(4096), 260, 130)
-    measure(zipf(4096 * 26), 260, 130)
+    measure(zipf(3328), 1600, 800, rows=round(SHARE * VOCABULARY))
 
 
 if __name__ == "__main__":

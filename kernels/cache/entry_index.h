@@ -87,9 +87,9 @@ class EntryIndex {
     std::size_t l = Home(hash);
     while (true) {
       std::uint32_t* const marks = lines_[l].marks;
-      std::uint32_t* const place = std::find(marks, marks + kMarks, mark);
-      if (place != marks + kMarks) {
-        *place = 0;
+      const std::uint32_t found = MatchLine(marks, ~0u, mark);
+      if ((found & kAllMarks) != 0) {
+        marks[__builtin_ctz(found)] = 0;
         return;
       }
       --marks[kPassed];
@@ -102,6 +102,7 @@ class EntryIndex {
  private:
   static constexpr std::size_t kMarks = kLineNumbers - 1;
   static constexpr std::size_t kPassed = kMarks;  // where the count stands
+  static constexpr std::uint32_t kAllMarks = (1u << kMarks) - 1;
 
   struct alignas(64) Line {
     std::uint32_t marks[kLineNumbers] = {};
@@ -120,8 +121,7 @@ class EntryIndex {
   }
   Entry Marked(std::uint32_t mark) const { return (mark & entry_bits_) - 1; }
   std::uint32_t Matches(const std::uint32_t* marks, std::uint64_t hash) const {
-    constexpr std::uint32_t kAll = (1u << kMarks) - 1;
-    return MatchLine(marks, ~entry_bits_, Tag(hash)) & kAll;
+    return MatchLine(marks, ~entry_bits_, Tag(hash)) & kAllMarks;
   }
 
   std::vector<Line, HugePages<Line>> lines_;
