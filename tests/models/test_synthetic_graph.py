@@ -41,7 +41,7 @@ def test_counts_are_the_published_ones_times_the_factor(name):
     ("name", "hits"), [("reddit", (0.29, 0.44, 0.72, 0.88)), ("ogbn-mag", (0.61, 0.73, 0.88, 0.97))]
 )
 def test_hot_nodes_take_about_the_published_shares_of_accesses(name, hits):
-    graph = generate(name, 0.05)
+    graph = generate(name, 0.02)
     degrees = np.sort(np.bincount(graph.neighbours, minlength=graph.nodes))[::-1]
     shares = np.cumsum(degrees) / graph.edges
     hottest = [shares[round(part * graph.nodes) - 1] for part in (0.03, 0.05, 0.10, 0.15)]
