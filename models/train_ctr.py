@@ -1,7 +1,7 @@
-"""Trains Wide & Deep on Criteo rows, real or generated, on any number of workers.
+"""Trains Wide & Deep, DeepFM or Deep & Cross on Criteo rows, real or generated, on any number of workers.
 
     het-tf launch --workers 2 --shards 2 models/train_ctr.py --steps 500
-    python models/train_ctr.py --data train.txt
+    python models/train_ctr.py --model deepfm --data train.txt
 
 `--report FILE` writes what the demo shows: one JSON object, by worker 0.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -21,11 +22,19 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that `models`
 
 import het_tf as het
 from models.data import criteo, synthetic_criteo
+from models.dcn import deep_and_cross
+from models.deepfm import deep_fm
 from models.wdl import wide_and_deep
 from models.worker_report import Progress, Stopwatch, of_all_workers
 
 HELD_OUT_SHARE = 0.1
 HELD_OUT_BATCHES = 100
+
+
+class Model(StrEnum):
+    wdl = "wdl"
+    deepfm = "deepfm"
+    dcn = "dcn"
 
 
 def rows(data: str | None, batch: int, steps: int, seed: int) -> tuple[tf.data.Dataset, tf.data.Dataset, str]:
@@ -40,7 +49,26 @@ def rows(data: str | None, batch: int, steps: int, seed: int) -> tuple[tf.data.D
     return train, held_out, f"real rows of {Path(data).name}"
 
 
+def build(
+    model: Model, dimension: int, config: het.CacheConfig | None, seed: int
+) -> tuple[keras.Model, list[het.layers.Embedding]]:
+    """The model, and the layers of its tables."""
+
+    def embedding(width: int, name: str) -> het.layers.Embedding:
+        start = keras.initializers.RandomNormal(stddev=0.01, seed=seed)
+        return het.layers.Embedding(None, width, start, cache=config, name=name)
+
+    rows = embedding(dimension, "criteo")
+    if model is Model.wdl:
+        return wide_and_deep(rows, seed=seed), [rows]
+    if model is Model.dcn:
+        return deep_and_cross(rows, seed=seed), [rows]
+    weights = embedding(1, "criteo_weights")
+    return deep_fm(rows, weights, seed=seed), [rows, weights]
+
+
 def main(
+    model: Annotated[Model, typer.Option(help="Wide & Deep, DeepFM, or Deep & Cross.")] = Model.wdl,
     data: Annotated[str | None, typer.Option(help="Criteo rows; generated ones without it.")] = None,
     dimension: Annotated[int, typer.Option(min=1)] = 16,
     batch: Annotated[int, typer.Option(min=1, help="Rows per worker and step.")] = 128,
@@ -59,26 +87,26 @@ def main(
         staleness = int(staleness)
     train, held_out, source = rows(data, batch, steps, seed)
     config = het.CacheConfig(rows=cache, policy=policy, staleness=staleness, wire=wire) if cache else None
-    embedding = het.layers.Embedding(
-        None, dimension, keras.initializers.RandomNormal(stddev=0.01, seed=seed), cache=config, name="criteo"
-    )
-    model = wide_and_deep(embedding, seed=seed)
+    network, embeddings = build(model, dimension, config, seed)
     chosen = {"sgd": keras.optimizers.SGD, "adagrad": keras.optimizers.Adagrad}[optimizer](learning_rate)
-    model.compile(het.DistributedOptimizer(chosen), loss="binary_crossentropy", metrics=[keras.metrics.AUC(name="auc")])
+    network.compile(
+        het.DistributedOptimizer(chosen), loss="binary_crossentropy", metrics=[keras.metrics.AUC(name="auc")]
+    )
 
     first = het.rank() == 0
     watch = Stopwatch()
     callbacks: list[keras.callbacks.Callback] = [het.callbacks.MetricAverage(), het.callbacks.CacheStats(), watch]
     if first:
         callbacks.append(Progress())
-    model.fit(train, shuffle=False, verbose=int(first), callbacks=callbacks)
+    network.fit(train, shuffle=False, verbose=int(first), callbacks=callbacks)
 
-    measured = of_all_workers(watch, batch, [embedding])
+    measured = of_all_workers(watch, batch, embeddings)
     if first:
-        auc = model.evaluate(held_out, verbose=0, return_dict=True)["auc"]
+        auc = network.evaluate(held_out, verbose=0, return_dict=True)["auc"]
         result = {
             **measured,
             "auc": round(auc, 6),
+            "model": model.value,
             "data": source,
             "steps": steps,
             "batch": batch,
