@@ -52,7 +52,7 @@ def read(name: str, folder: Path | None, factor: float, seed: int) -> Graph:
     Raises:
       FileNotFoundError, ValueError: there is no such graph, or not there.
     """
-    if name in small_graphs.MUSAE:
+    if name in (*small_graphs.MUSAE, *small_graphs.LOGS):
         return small_graphs.load(name, folder, seed=seed)
     if folder is None:
         return synthetic_graph.generate(name, factor, seed)

@@ -123,6 +123,12 @@ def test_two_workers_and_two_shards_train_a_generated_graph(tmp_path):
     assert result["bytes_on_wire"] > 0
 
 
+def test_a_log_without_classes_is_refused(tmp_path):
+    np.savez(tmp_path / "gowalla_train.npz", user=[0, 0, 2, 2], item=[0, 1, 1, 1])
+    with pytest.raises(SystemExit, match="train_graphsage: the nodes of gowalla_train have no labels"):
+        train_graphsage.main(graph="gowalla_train", folder=tmp_path)
+
+
 def test_real_graphs_are_read_from_a_folder_and_others_generated(tmp_path):
     write_musae(write_mag(tmp_path))
     assert train_graphsage.read("musae_facebook", tmp_path, 1.0, 0).source == "real graph musae_facebook"
