@@ -1,6 +1,6 @@
 """`make demo`: two workers and two shards train Wide & Deep, and a report.
 
-Runs models/train_wdl.py under the launcher and prints what came of it; the last
+Runs models/train_ctr.py under the launcher and prints what came of it; the last
 line is one JSON object.
 """
 
@@ -20,7 +20,7 @@ from rich.table import Table
 from het_tf.launch import LaunchError, launch
 from het_tf.shard_process import ShardError
 
-SCRIPT = Path(__file__).parent / "train_wdl.py"
+SCRIPT = Path(__file__).parent / "train_ctr.py"
 
 
 def show(result: dict[str, Any]) -> None:

@@ -13,6 +13,8 @@ from typing import Any
 
 import keras
 
+from models.tower import click, linear, tower
+
 
 def wide_and_deep(
     embedding: keras.layers.Layer,
@@ -35,20 +37,12 @@ def wide_and_deep(
       A model of {"ids": int64 (batch, fields), "dense": float32 (batch,
       dense_features)} that gives the probability of a click, (batch, 1).
     """
-
-    def dense(width: int, number: int, activation: str | None) -> keras.layers.Dense:
-        initializer = keras.initializers.GlorotUniform(seed=seed * 1000 + number)
-        return keras.layers.Dense(
-            width, activation, use_bias=False, kernel_initializer=initializer, name=f"deep_{number}"
-        )
-
     ids = keras.Input((fields,), dtype="int64", name="ids")
     inputs: dict[str, Any] = {"ids": ids}
     wide = keras.layers.Flatten()(embedding(ids))
     deep = wide
     if dense_features:
         deep = inputs["dense"] = keras.Input((dense_features,), name="dense")
-    for number, width in enumerate(hidden):
-        deep = dense(width, number, "relu")(deep)
-    logit = dense(1, len(hidden), None)(keras.layers.Concatenate()([wide, deep]))
-    return keras.Model(inputs, keras.layers.Activation("sigmoid", dtype="float32")(logit), name="wide_and_deep")
+    deep = tower(deep, hidden, seed)
+    logit = linear(1, len(hidden), seed)(keras.layers.Concatenate()([wide, deep]))
+    return keras.Model(inputs, click(logit), name="wide_and_deep")

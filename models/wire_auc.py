@@ -5,7 +5,7 @@
 
 Two workers and a shard train at staleness 100 with a cache of a tenth of the rows
 on Frappe (models/train_frappe.py), or on generated Criteo rows
-(models/train_wdl.py), once per format and seed. Prints the differences to float32
+(models/train_ctr.py), once per format and seed. Prints the differences to float32
 paired by seed; the last line is one JSON object. An interrupted run goes on where
 it stopped when it is given the same --results. Status 1 when a format is further
 from float32 than TOLERANCE.
@@ -46,7 +46,7 @@ def train(data: Data, file: Path | None, wire: str, seed: int, staleness: int) -
         options = [f"--wire={wire}", f"--report={report}"]
         if data is Data.criteo:
             options += [f"--seed={seed}", f"--staleness={staleness}", "--steps=1000", "--cache=15000"]
-            script = FOLDER / "train_wdl.py"
+            script = FOLDER / "train_ctr.py"
         else:
             options += [f"--system={staleness}", f"--first-seed={seed}", "--seeds=1", "--epochs=5"]
             options += [f"--data={file.resolve()}"] if file is not None else []

@@ -1,1 +1,1 @@
-"""Data for the models: Criteo rows (real and generated) and Frappe."""
+"""Data for the models: Criteo rows and graphs (real and generated), and Frappe."""

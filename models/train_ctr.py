@@ -1,7 +1,7 @@
-"""Trains Wide & Deep on Criteo rows, real or generated, on any number of workers.
+"""Trains Wide & Deep, DeepFM or Deep & Cross on Criteo rows, real or generated, on any number of workers.
 
-    het-tf launch --workers 2 --shards 2 models/train_wdl.py --steps 500
-    python models/train_wdl.py --data train.txt
+    het-tf launch --workers 2 --shards 2 models/train_ctr.py --steps 500
+    python models/train_ctr.py --model deepfm --data train.txt
 
 `--report FILE` writes what the demo shows: one JSON object, by worker 0.
 """
@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import json
 import sys
-import time
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import keras
 import tensorflow as tf
@@ -22,35 +22,19 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that `models`
 
 import het_tf as het
 from models.data import criteo, synthetic_criteo
+from models.dcn import deep_and_cross
+from models.deepfm import deep_fm
 from models.wdl import wide_and_deep
+from models.worker_report import Progress, Stopwatch, of_all_workers
 
 HELD_OUT_SHARE = 0.1
 HELD_OUT_BATCHES = 100
 
 
-class Stopwatch(keras.callbacks.Callback):
-    """Seconds and steps of training after the first step, which compiles."""
-
-    steps = 0
-    seconds = 0.0
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        now = time.monotonic()
-        if batch == 0:
-            self._begin = now
-        else:
-            self.steps += 1
-            self.seconds = now - self._begin
-
-
-class Progress(keras.callbacks.ProgbarLogger):
-    """Keras's progress bar. Where it cannot be redrawn (a file, horovodrun's output) a refresh is a line: few."""
-
-    LINES = 20
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        if sys.stdout.isatty() or (batch + 1) % -(-self.target // self.LINES) == 0:
-            super().on_train_batch_end(batch, logs)
+class Model(StrEnum):
+    wdl = "wdl"
+    deepfm = "deepfm"
+    dcn = "dcn"
 
 
 def rows(data: str | None, batch: int, steps: int, seed: int) -> tuple[tf.data.Dataset, tf.data.Dataset, str]:
@@ -65,27 +49,26 @@ def rows(data: str | None, batch: int, steps: int, seed: int) -> tuple[tf.data.D
     return train, held_out, f"real rows of {Path(data).name}"
 
 
-def bytes_without_cache(counters: dict[str, int], dimension: int) -> int:
-    """What the same steps would have sent and received without a cache, framing left out.
+def build(
+    model: Model, dimension: int, config: het.CacheConfig | None, seed: int
+) -> tuple[keras.Model, list[het.layers.Embedding]]:
+    """The model, and the layers of its tables."""
 
-    Every distinct id of a step is fetched (8 bytes of id; the row and a clock of
-    at least 1 byte come back) and every row written is pushed (id, clock,
-    gradient): a lower bound.
-    """
-    row = 8 + 1 + 4 * dimension
-    return counters["unique_ids"] * row + counters["updated_rows"] * row
+    def embedding(width: int, name: str) -> het.layers.Embedding:
+        start = keras.initializers.RandomNormal(stddev=0.01, seed=seed)
+        return het.layers.Embedding(None, width, start, cache=config, name=name)
 
-
-def gathered(mine: dict[str, Any]) -> list[dict[str, Any]]:
-    """What every worker has, in the order of their ranks."""
-    if het.size() == 1:
-        return [mine]
-    import horovod.tensorflow as hvd  # one worker does without
-
-    return hvd.allgather_object(mine, name="report")
+    rows = embedding(dimension, "criteo")
+    if model is Model.wdl:
+        return wide_and_deep(rows, seed=seed), [rows]
+    if model is Model.dcn:
+        return deep_and_cross(rows, seed=seed), [rows]
+    weights = embedding(1, "criteo_weights")
+    return deep_fm(rows, weights, seed=seed), [rows, weights]
 
 
 def main(
+    model: Annotated[Model, typer.Option(help="Wide & Deep, DeepFM, or Deep & Cross.")] = Model.wdl,
     data: Annotated[str | None, typer.Option(help="Criteo rows; generated ones without it.")] = None,
     dimension: Annotated[int, typer.Option(min=1)] = 16,
     batch: Annotated[int, typer.Option(min=1, help="Rows per worker and step.")] = 128,
@@ -104,12 +87,9 @@ def main(
         staleness = int(staleness)
     train, held_out, source = rows(data, batch, steps, seed)
     config = het.CacheConfig(rows=cache, policy=policy, staleness=staleness, wire=wire) if cache else None
-    embedding = het.layers.Embedding(
-        None, dimension, keras.initializers.RandomNormal(stddev=0.01, seed=seed), cache=config, name="criteo"
-    )
-    model = wide_and_deep(embedding, seed=seed)
+    network, embeddings = build(model, dimension, config, seed)
     chosen = {"sgd": keras.optimizers.SGD, "adagrad": keras.optimizers.Adagrad}[optimizer](learning_rate)
-    model.compile(
+    network.compile(
         het.DistributedOptimizer(chosen), loss="binary_crossentropy", metrics=[keras.metrics.AUC(name="auc")]
     )
 
@@ -118,28 +98,15 @@ def main(
     callbacks: list[keras.callbacks.Callback] = [het.callbacks.MetricAverage(), het.callbacks.CacheStats(), watch]
     if first:
         callbacks.append(Progress())
-    model.fit(train, shuffle=False, verbose=int(first), callbacks=callbacks)
+    network.fit(train, shuffle=False, verbose=int(first), callbacks=callbacks)
 
-    counted = het.callbacks.Snapshot.take()
-    traffic = sum(sum(counted.traffic[way].values()) for way in ("sent", "received"))
-    mine = {
-        "rate": watch.steps * batch / watch.seconds,
-        "bytes": traffic,
-        "bytes_without_cache": bytes_without_cache(counted.counters, dimension),
-        "hits": counted.counters["hits"],
-        "unique_ids": counted.counters["unique_ids"],
-    }
-    everyone = gathered(mine)
+    measured = of_all_workers(watch, batch, embeddings)
     if first:
-        auc = model.evaluate(held_out, verbose=0, return_dict=True)["auc"]
+        auc = network.evaluate(held_out, verbose=0, return_dict=True)["auc"]
         result = {
-            "examples_per_second": round(sum(worker["rate"] for worker in everyone), 1),
+            **measured,
             "auc": round(auc, 6),
-            "hit_rate": round(sum(w["hits"] for w in everyone) / sum(w["unique_ids"] for w in everyone), 4),
-            "bytes_on_wire": sum(worker["bytes"] for worker in everyone),
-            "bytes_without_cache": sum(worker["bytes_without_cache"] for worker in everyone),
-            "workers": het.size(),
-            "shards": len(het.shards()),
+            "model": model.value,
             "data": source,
             "steps": steps,
             "batch": batch,
