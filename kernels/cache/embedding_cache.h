@@ -57,8 +57,8 @@ struct CacheOptions {
   std::int64_t capacity = 0;  // rows kept between steps; 0: no cache
   Staleness staleness = 0;
   std::string policy = "lfu";  // "lru", "lfu" or "light_lfu"
-  // Commits of this table after which a row that has stayed dirty is pushed; 0
-  // means 10 * (staleness + 1), and with unbounded staleness never if the
+  // Commits of this table after which at the latest a row that has stayed dirty
+  // is pushed (after three quarters of them at the earliest); 0 means 10 * (staleness + 1), and with unbounded staleness never if the
   // optimizer is linear, 1000 otherwise.
   std::int64_t max_pending_commits = 0;
   // The most values (rows or gradients) that one exchange carries each way, at
