@@ -10,10 +10,11 @@ namespace het {
 
 namespace {
 
-// Small tables take memory in small pieces.
+// Small tables take memory in small pieces; large ones in pieces of which only
+// what has been used is there, so many that the kernel lists few.
 constexpr std::size_t kChunkBytes = std::size_t{256} << 10;
-constexpr std::size_t kLargeChunkBytes = kHugePageBytes;
-constexpr std::size_t kLargeTableBytes = 16 * kLargeChunkBytes;
+constexpr std::size_t kLargeChunkBytes = 16 * kHugePageBytes;
+constexpr std::size_t kLargeTableBytes = kLargeChunkBytes;
 
 constexpr std::size_t kInsertsAhead = 8;
 
@@ -80,10 +81,11 @@ void Entries::GrowIndex() {
   }
 }
 
-// What vectors have reserved beyond their size has not been touched.
+// What vectors and the last chunk have reserved beyond their size has not been
+// touched.
 std::int64_t Entries::memory_bytes() const {
   return static_cast<std::int64_t>(
-      chunks_.size() * chunk_floats() * sizeof(float) +
+      states_.size() * 2 * dimension_ * sizeof(float) +
       states_.size() * sizeof(EntryState) + steps_.size() * sizeof(EntryStep) +
       index_.memory_bytes() + free_.size() * sizeof(Entry));
 }

@@ -9,6 +9,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "kernels/base/huge_pages.h"
+
 namespace het {
 
 class EntryLists {
@@ -63,7 +65,7 @@ class EntryLists {
   };
 
   std::uint32_t lists_;
-  std::vector<Links> links_;  // one head per list, then the entries
+  std::vector<Links, HugePages<Links>> links_;  // one head per list, then the entries
 };
 
 }  // namespace het

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "kernels/base/huge_pages.h"
 #include "kernels/cache/eviction_policy.h"
 #include "kernels/cache/frequency_lists.h"
 
@@ -46,7 +47,7 @@ class LightLfu final : public EvictionPolicy {
   const std::int64_t capacity_;
   std::int64_t uses_ = 0;
   FrequencyLists lists_;
-  std::vector<State> states_;
+  std::vector<State, HugePages<State>> states_;
 };
 
 }  // namespace het
