@@ -4,7 +4,7 @@
 //
 // Reads WORKERS x SIZE int64 ids per step, for STEPS steps, from its input. The
 // workers step together, each with a cache of SHARE of the distinct ids of all
-// of them (1 and more: of so many rows); after WARM steps the bytes count.
+// of them (above 1: of so many rows); after WARM steps the bytes count.
 // Everything is real but the network:
 //
 //   EmbeddingCache -> CombiningStore -> ShardedStore -> RetryingStore
@@ -128,7 +128,7 @@ Status Measure(const Options& options, const std::vector<RowId>& ids,
   spec.dimension = dimension;
   CacheOptions cache_options;
   cache_options.capacity = static_cast<std::int64_t>(
-      options.share < 1 ? options.share * static_cast<double>(distinct)
+      options.share <= 1 ? options.share * static_cast<double>(distinct)
                         : options.share);
   cache_options.staleness = options.staleness;
   Counted counted;
