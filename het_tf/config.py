@@ -47,8 +47,8 @@ class CacheConfig:
         now and then more, see docs/consistency.md). 0 gives exactly what
         training without a cache gives.
       max_pending_steps: optimizer steps after which, at the latest, the update of
-        a row that is no longer read is pushed all the same (three quarters of
-        them at the earliest); None: 10 * (staleness + 1). With
+        a row that is no longer read is pushed all the same, and not long
+        before; None: 10 * (staleness + 1). With
         infinite staleness None means never for SGD and 1000 for Adagrad, which
         takes what has gathered as one step; a row pushed so is fetched again
         and gets the other workers' updates, one pushed by a flush is not.

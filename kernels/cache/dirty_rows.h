@@ -1,10 +1,10 @@
 // DirtyRows: which entries may have a pending gradient, one bit for each, and
 // when one has had it for as many commits as it may.
 //
-// A round over the bits takes an eighth of those commits, a part of it with
-// every commit; an entry is due when it could be too old at its next visit. So
-// it is pushed after 3/4 of the commits at the earliest and in time always, for
-// no memory to speak of.
+// A round over the bits takes a small part of those commits (1/32, or 1/8 where
+// that is little), a share of the bits with every commit; an entry is due when
+// it could be too old at its next visit. So it is pushed in time always, and not
+// long before, for no memory to speak of.
 //
 // Not thread-safe: used under the owning cache's lock.
 
@@ -26,7 +26,9 @@ class DirtyRows {
 
   // An entry may be dirty for `most` commits; kUnboundedStaleness: for ever.
   explicit DirtyRows(std::int64_t most)
-      : most_(most), period_(std::max<std::int64_t>(most / 8, 1)) {}
+      : most_(most),
+        period_(std::max<std::int64_t>(
+            {most / 32, std::min<std::int64_t>(most / 8, 8), 1})) {}
 
   bool bounded() const { return most_ != kUnboundedStaleness; }
 

@@ -58,9 +58,8 @@ struct CacheOptions {
   Staleness staleness = 0;
   std::string policy = "lfu";  // "lru", "lfu" or "light_lfu"
   // Commits of this table after which at the latest a row that has stayed dirty
-  // is pushed (after three quarters of them at the earliest); 0 means
-  // 10 * (staleness + 1), and with unbounded staleness never if the optimizer is
-  // linear, 1000 otherwise.
+  // is pushed, and not long before; 0 means 10 * (staleness + 1), and with
+  // unbounded staleness never if the optimizer is linear, 1000 otherwise.
   std::int64_t max_pending_commits = 0;
   // The most values (rows or gradients) that one exchange carries each way, at
   // least one row: more is cut into several.
