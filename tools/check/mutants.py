@@ -76,7 +76,7 @@ MUTANTS = (
         "1 (flush renewing c_s)",
         "cache/cache_core.cc",
         "  state.due = false;\n  --counts.pending_rows;",
-        "  state.due = false;\n  state.clocks.start = state.clocks.current;\n  --counts.pending_rows;",
+        "  state.due = false;\n  state.start = state.clocks().current;\n  state.written = 0;\n  --counts.pending_rows;",
         ((INVARIANTS, "*Invariant1*"), (CACHE, "*ARowUsedUp*")),
     ),
     Mutant(
