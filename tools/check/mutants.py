@@ -197,7 +197,7 @@ MUTANTS = (
         "cache/cache_core.cc",
         "  return Round() + 1;",
         "  return Round();",
-        ((SYNCHRONOUS, "*EveryOptimizer*"),),
+        ((SYNCHRONOUS, "*ReadersThatDoNotTrain*"),),
     ),
     Mutant(
         "initial-rows-of-another-seed-at-the-worker",
