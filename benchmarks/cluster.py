@@ -16,7 +16,6 @@ from __future__ import annotations
 import contextlib
 import json as json_
 import os
-import socket
 import sys
 import tempfile
 from collections.abc import Callable
@@ -44,16 +43,9 @@ COORDINATOR = WORKERS + SHARDS  # a host of its own
 HOSTS = COORDINATOR + 1
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now; all different."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [one.getsockname()[1] for one in sockets]
-
-
 def start_het(stack: contextlib.ExitStack, where: network.Network, ids: Path, warm: int) -> Callable[[int], float]:
     """A running job of het_tf; gives what runs N steps on every worker, seconds per step of the slower one."""
-    ports = free_ports(SHARDS)
+    ports = network.free_ports(SHARDS)
     addresses = [f"{where.address(WORKERS + shard)}:{ports[shard]}" for shard in range(SHARDS)]
     for shard, address in enumerate(addresses):
         place = ["--shard-index", str(shard), "--shard-count", str(SHARDS)]
@@ -81,7 +73,7 @@ def start_het(stack: contextlib.ExitStack, where: network.Network, ids: Path, wa
 
 def start_tensorflow(stack: contextlib.ExitStack, where: network.Network, ids: Path, warm: int) -> Coprocess:
     """A running job of ParameterServerStrategy: its coordinator."""
-    ports = free_ports(HOSTS)
+    ports = network.free_ports(HOSTS)
     address = [f"{where.address(host)}:{port}" for host, port in enumerate(ports)]
     cluster = {"worker": address[:WORKERS], "ps": address[WORKERS:COORDINATOR], "chief": [address[COORDINATOR]]}
     program = [sys.executable, "-m", "benchmarks.peers.cluster_tensorflow"]

@@ -13,7 +13,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 @functools.cache
-def _commit() -> str:
+def commit() -> str:
+    """The checkout's, with a mark where it has been changed."""
     result = subprocess.run(
         ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
     )
@@ -26,6 +27,11 @@ def _processor() -> str:
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return platform.machine()
+
+
+def machine() -> str:
+    """The processor, and how many."""
+    return f"{_processor()}, {os.cpu_count()} processors"
 
 
 def figure(
@@ -47,8 +53,8 @@ def figure(
                 "reference": reference,
                 "ratio": round(ratio, 3) if ratio is not None else None,
                 "data": data,
-                "machine": f"{_processor()}, {os.cpu_count()} processors",
-                "commit": _commit(),
+                "machine": machine(),
+                "commit": commit(),
             }
         ),
         flush=True,

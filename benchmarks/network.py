@@ -4,7 +4,7 @@ Every host has a full-duplex link: its packets pass a token bucket on their way 
 the switch, and those to it one on their way from there. The switch is a bridge in
 a namespace of its own, so nothing is added to this machine's network and no packet
 can leave it. It needs root, `ip` and `tc`; without them there is the loopback
-interface, which `emulated` says.
+interface, which `emulated` says. The buckets count what passes them: `wire_bytes`.
 
 Everything is removed when the context ends, by an exception or SIGTERM too; what a
 killed process left behind goes when the next network is made.
@@ -13,14 +13,18 @@ killed process left behind goes when the next network is made.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from types import FrameType
+from typing import NamedTuple
 
 _PREFIX = "hetbench"
 _NAME = re.compile(rf"^{_PREFIX}-(\d+)-(?:h\d+|switch)$")
@@ -30,12 +34,20 @@ class NetworkError(RuntimeError):
     """The hosts could not be made."""
 
 
+class WireBytes(NamedTuple):
+    """What a host's link has carried since it was made, Ethernet, IP and TCP headers of every packet included."""
+
+    sent: int
+    received: int
+
+
 class Network:
     """Hosts 0, 1, ... and how to run programs on them; the loopback interface for all without namespaces."""
 
-    def __init__(self, name: str, namespaces: Sequence[str] = ()) -> None:
+    def __init__(self, name: str, namespaces: Sequence[str] = (), switch: str = "") -> None:
         self.name = name
         self._namespaces = tuple(namespaces)
+        self._switch = switch
 
     @property
     def emulated(self) -> bool:
@@ -45,12 +57,51 @@ class Network:
         return f"10.77.0.{host + 1}" if self.emulated else "127.0.0.1"
 
     def command(self, host: int, command: Sequence[str]) -> list[str]:
-        """What runs `command` on the host, in the same process."""
-        return ["ip", "netns", "exec", self._namespaces[host], *command] if self.emulated else list(command)
+        """What runs `command` on the host, in the same process.
+
+        The host is also named as its address: Horovod 0.28 listens, whatever
+        interface it is told, where its host's name leads.
+        """
+        if not self.emulated:
+            return list(command)
+        named = ["unshare", "--uts", "sh", "-c", 'hostname "$0" && exec "$@"', self.address(host)]
+        return ["ip", "netns", "exec", self._namespaces[host], *named, *command]
+
+    def wire_bytes(self) -> list[WireBytes]:
+        """Of every host. REQUIRES: emulated; the loopback interface does not know whose its bytes are."""
+        hosts = range(len(self._namespaces))
+        sent = [_passed(name, "eth0") for name in self._namespaces]
+        received = [_passed(self._switch, f"port{host}") for host in hosts]
+        return [WireBytes(sent[host], received[host]) for host in hosts]
 
 
 def loopback() -> Network:
     return Network("loopback")
+
+
+@contextlib.contextmanager
+def named(name: str, hosts: int) -> Iterator[Network]:
+    """The network of this name: "loopback", or emulated hosts with links of so many Gbit/s.
+
+    Where there can be no emulated hosts it is the loopback interface, with a notice
+    on stderr. Either way SIGTERM unwinds the stack as an interrupt does.
+    """
+    reason = None if name == "loopback" else why_not()
+    if reason is not None:
+        print(f"no hosts with {name} Gbit/s here: {reason}; the loopback interface instead", file=sys.stderr)
+    if name == "loopback" or reason is not None:
+        with sigterm_raises():
+            yield loopback()
+    else:
+        with emulated(hosts, float(name)) as network:
+            yield network
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on now; all different."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [one.getsockname()[1] for one in sockets]
 
 
 def why_not() -> str | None:
@@ -63,10 +114,17 @@ def why_not() -> str | None:
     return None
 
 
-def _run(*command: str) -> None:
+def _run(*command: str) -> str:
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode != 0:
         raise NetworkError(f"`{' '.join(command)}` failed: {result.stderr.strip()}")
+    return result.stdout
+
+
+def _passed(namespace: str, device: str) -> int:
+    """Bytes that the device's token bucket has let pass, with the headers of each segment of a large packet."""
+    said = _run("ip", "netns", "exec", namespace, "tc", "-s", "-j", "qdisc", "show", "dev", device, "root")
+    return int(json.loads(said)[0]["bytes"])
 
 
 def _existing() -> list[tuple[str, int]]:
@@ -96,7 +154,7 @@ def _shape(namespace: str, device: str, bits: int) -> None:
     _run("ip", "netns", "exec", namespace, "tc", "qdisc", "replace", "dev", device, "root", "tbf", *rate)
 
 
-def _make(hosts: int, bits: int) -> list[str]:
+def _make(hosts: int, bits: int) -> tuple[str, list[str]]:
     switch = f"{_PREFIX}-{os.getpid()}-switch"
     _run("ip", "netns", "add", switch)
     _run("ip", "-n", switch, "link", "add", "bridge0", "type", "bridge", "stp_state", "0")
@@ -112,11 +170,11 @@ def _make(hosts: int, bits: int) -> list[str]:
             _run("ip", "-n", name, "link", "set", device, "up")
         _shape(name, "eth0", bits)
         _shape(switch, port, bits)
-    return namespaces
+    return switch, namespaces
 
 
 @contextlib.contextmanager
-def _sigterm_raises() -> Iterator[None]:
+def sigterm_raises() -> Iterator[None]:
     """SIGTERM unwinds the stack as an interrupt does, so that contexts clean up."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -141,9 +199,10 @@ def emulated(hosts: int, gigabits: float) -> Iterator[Network]:
     """
     if (reason := why_not()) is not None:
         raise NetworkError(reason)
-    with _sigterm_raises():
+    with sigterm_raises():
         _remove_abandoned()
         try:
-            yield Network(f"emulated hosts, {gigabits:g} Gbit/s", _make(hosts, round(gigabits * 1e9)))
+            switch, namespaces = _make(hosts, round(gigabits * 1e9))
+            yield Network(f"emulated hosts, {gigabits:g} Gbit/s", namespaces, switch)
         finally:
             _remove(os.getpid())

@@ -3,6 +3,7 @@
 The protocol, one line each: the process says `{"ready": true, ...}` once it has
 warmed up; to `steps N` it answers `{"seconds": S}`, the time that N steps took it.
 It ends when its standard input does. Whatever else it prints goes to its log.
+`tell` and `answer` are for programs that know other words.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
+
+import psutil
 
 from benchmarks.figures import ROOT
 from benchmarks.peers.environments import PeerUnavailable
@@ -59,7 +62,7 @@ class Coprocess:
 
     def wait_until_ready(self) -> None:
         """Raises: PeerUnavailable, with the end of its log."""
-        self.ready = self._answer("ready")
+        self.ready = self.answer("ready")
 
     def steps(self, count: int) -> float:
         """Runs `count` steps; seconds per step, as the process measured them."""
@@ -68,17 +71,37 @@ class Coprocess:
 
     def begin(self, count: int) -> None:
         """Begins `count` steps; `finish` must follow."""
-        assert self._process.stdin is not None
         self._count = count
-        self._process.stdin.write(f"steps {count}\n".encode())
-        self._process.stdin.flush()
+        self.tell(f"steps {count}")
 
     def finish(self) -> float:
         """Waits for the steps begun; seconds per step."""
-        return float(self._answer("seconds")["seconds"]) / self._count
+        return float(self.answer("seconds")["seconds"]) / self._count
 
-    def _answer(self, key: str) -> dict[str, Any]:
-        """The next line that is a JSON object with `key`; libraries may print others."""
+    def tell(self, line: str) -> None:
+        """Sends a line.
+
+        Raises:
+          PeerUnavailable: it has ended; with the end of its log.
+        """
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(f"{line}\n".encode())
+            self._process.stdin.flush()
+        except OSError as error:
+            raise PeerUnavailable(f"{self.name}: does not listen ({error})\n{self._end_of_log()}") from error
+
+    def cpu_seconds(self) -> float:
+        """Processor time, user and system, since it was started."""
+        times = psutil.Process(self._process.pid).cpu_times()
+        return times.user + times.system
+
+    def answer(self, key: str) -> dict[str, Any]:
+        """The next line that is a JSON object with `key`; libraries may print others.
+
+        Raises:
+          PeerUnavailable: none came in time, or it has ended; with the end of its log.
+        """
         assert self._process.stdout is not None
         until = time.monotonic() + self._seconds
         while True:

@@ -68,9 +68,9 @@ def test_the_limit_does_the_work(tmp_path):
         with Coprocess("limit", command, os.environ) as limit:
             limit.wait_until_ready()
             limit.begin(1)
-            before = limit._answer("seconds")["first"]
+            before = limit.answer("seconds")["first"]
             limit.begin(10)
-            after = limit._answer("seconds")["first"]
+            after = limit.answer("seconds")["first"]
         # Id 1 comes three times a step, with 1e-3 and a rate of 0.01 each.
         assert before - after == pytest.approx(10 * 3 * 1e-5, rel=1e-2)
 
