@@ -1,0 +1,1 @@
+"""One module per way to train: where tables and dense variables are, and how workers agree."""

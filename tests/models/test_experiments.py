@@ -1,0 +1,110 @@
+"""Experiments: every system trains in real processes, says what it measured, and leaves nobody behind."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from models.experiments import run
+from models.experiments.spec import Model, System
+from processes import ROOT, clean_environment
+
+FIELDS = {
+    "system", "model", "network", "workers", "servers", "synchronous", "staleness", "cache_share", "policy", "batch",
+    "dimension", "embeddings", "optimizer", "learning_rate", "seed", "data", "real", "steps", "median_step_seconds",
+    "mean_step_seconds", "seconds_per_epoch", "epoch_examples", "wire_bytes_sent", "wire_bytes_received",
+    "wire_bytes_from", "hit_rate", "cpu_seconds", "loss", "versions", "commit", "machine",
+}  # fmt: skip
+TINY = {"steps": 10, "warm_up": 5, "batch": 32, "dimension": 4, "vocabulary": 2000, "patience": 150}
+
+
+def offspring() -> list[str]:
+    """Command lines of the processes that this one has started."""
+    return [" ".join(process.cmdline()) for process in psutil.Process().children(recursive=True)]
+
+
+@pytest.fixture(scope="module")
+def experiment(tmp_path_factory):
+    """The line of a tiny experiment on the loopback interface, run once for all tests."""
+    lines: dict[tuple, dict] = {}
+
+    def made(system: System, *, workers: int = 1, model: Model = Model.wdl) -> dict:
+        key = (system, workers, model)
+        if key not in lines:
+            results = tmp_path_factory.mktemp("results") / "lines"
+            # As a user's shell runs it, but for TensorFlow, which is here already.
+            run.main(system=system, model=model, workers=workers, results=results, **TINY)
+            lines[key] = json.loads(results.read_text())
+        return lines[key]
+
+    return made
+
+
+def check(line: dict, system: System, workers: int = 1) -> None:
+    """What holds of any system's line."""
+    assert set(line) == FIELDS | {"auc"}
+    assert (line["system"], line["workers"], line["network"], line["steps"]) == (system, workers, "loopback", 10)
+    assert 0.1 < line["loss"] < 2 and 0 < line["auc"] < 1
+    assert min(line[name] for name in ("median_step_seconds", "seconds_per_epoch", "cpu_seconds")) > 0
+    assert not line["real"] and "generated" in line["data"]
+    assert offspring() == []
+
+
+def test_tables_in_shards_and_replicas_everywhere_train_the_same_model(experiment):
+    hybrid = experiment(System.het_hybrid, workers=2)
+    check(hybrid, System.het_hybrid, 2)
+    replicated = experiment(System.het_ar, workers=2)
+    check(replicated, System.het_ar, 2)
+    # Both are synchronous SGD from the same rows on the same batches.
+    assert hybrid["loss"] == pytest.approx(replicated["loss"], abs=1e-4)
+    assert hybrid["auc"] == pytest.approx(replicated["auc"], abs=1e-3)
+    assert hybrid["servers"] == 1 and replicated["servers"] == 0
+    assert hybrid["wire_bytes_sent"] > 0 and "without AllReduce" in hybrid["wire_bytes_from"]
+    assert replicated["wire_bytes_sent"] is None and "nobody" in replicated["wire_bytes_from"]
+
+
+def test_a_cache_hits(experiment):
+    cached = experiment(System.het_cache)
+    check(cached, System.het_cache)
+    assert cached["hit_rate"] > 0.1 and cached["staleness"] == "100"
+
+
+_START = """
+from benchmarks import network
+from models.experiments import job
+from models.experiments.spec import Data, Model, Spec, System
+data = Data("nowhere", "nowhere", 100, (26,), (13,))
+spec = Spec(System.het_hybrid, Model.wdl, data, 4, 4, 0.1, 0, 0, 0.1, "lfu")
+with network.named("loopback", 0) as where, job.start(job.placed(spec, where, 2, 1), where, 60) as running:
+    pass
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_an_interrupted_experiment_leaves_nobody(number):
+    with subprocess.Popen(
+        [sys.executable, "-c", _START], cwd=ROOT, env=clean_environment(), stderr=subprocess.DEVNULL
+    ) as started:
+        process = psutil.Process(started.pid)
+        until = time.monotonic() + 60
+        try:
+            while len(children := process.children(recursive=True)) < 3:
+                assert started.poll() is None and time.monotonic() < until
+                time.sleep(0.05)
+            started.send_signal(number)
+            started.wait(60)
+        finally:
+            started.kill()
+    _, alive = psutil.wait_procs(children, timeout=60)
+    assert alive == []
+
+
+def test_what_cannot_be_read_is_said(tmp_path):
+    with pytest.raises(SystemExit, match="no-such-file"):
+        run.main(system=System.het_ar, file=tmp_path / "no-such-file", **TINY)
