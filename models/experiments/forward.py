@@ -90,6 +90,12 @@ class Forward:
             return self.model(x, training=True)
         return self.model.stateless_call(list(weights), [], x, training=True)[0]
 
+    def loss(
+        self, rows: Mapping[str, tf.Tensor], data: Distinct, weights: Sequence[tf.Tensor] | None = None
+    ) -> tf.Tensor:
+        """The mean loss of a batch; arguments as for `predict`."""
+        return loss(self._spec, data.batch.label, self.predict(rows, data, weights))
+
     def step(
         self, rows: Mapping[str, tf.Tensor], data: Distinct, weights: Sequence[tf.Tensor] | None = None
     ) -> tuple[tf.Tensor, dict[str, tf.Tensor], list[tf.Tensor]]:
@@ -99,6 +105,6 @@ class Forward:
             tape.watch(list(rows.values()))
             if weights is not None:
                 tape.watch(dense)
-            value = loss(self._spec, data.batch.label, self.predict(rows, data, weights))
+            value = self.loss(rows, data, weights)
         of_rows, of_dense = tape.gradient(value, (dict(rows), dense))
         return value, {name: tf.convert_to_tensor(gradient) for name, gradient in of_rows.items()}, of_dense

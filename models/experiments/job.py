@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import os
 import statistics
 import sys
@@ -31,14 +32,17 @@ def hosts_for(workers: int, servers: int) -> int:
 
 def placed(spec: Spec, where: network.Network, workers: int, servers: int) -> Spec:
     """`spec` with addresses on `where`."""
-    ports = network.free_ports(hosts_for(workers, servers))
-    addresses = tuple(f"{where.address(host)}:{port}" for host, port in enumerate(ports))
+    hosts = [*range(hosts_for(workers, servers)), *range(workers)]
+    ports = network.free_ports(len(hosts))
+    addresses = tuple(f"{where.address(host)}:{port}" for host, port in zip(hosts, ports, strict=True))
+    servers_end = workers + servers
     has_servers = spec.system in (*IN_SHARDS, *IN_TENSORFLOW_SERVERS)
     return dataclasses.replace(
         spec,
         worker_addresses=addresses[:workers],
-        server_addresses=addresses[workers:-1] if has_servers else (),
-        coordinator_address=addresses[-1] if spec.system is System.tf_ps else "",
+        server_addresses=addresses[workers:servers_end] if has_servers else (),
+        meeting_addresses=addresses[servers_end + 1 :],
+        coordinator_address=addresses[servers_end] if spec.system is System.tf_ps else "",
     )
 
 
@@ -94,13 +98,28 @@ def start(spec: Spec, where: network.Network, patience_seconds: float) -> Iterat
             command = [sys.executable, "-m", "models.experiments.worker", spec.to_json(), str(rank)]
             return run(name, host, command)
 
+        def tensorflow_server(name: str, host: int, task: str, index: int) -> Coprocess:
+            program = [sys.executable, "-m", "benchmarks.peers.cluster_tensorflow", "server"]
+            return run(name, host, [*program, json.dumps(spec.cluster), task, str(index)])
+
         servers = len(spec.server_addresses)
         for index, address in enumerate(spec.server_addresses if spec.system in IN_SHARDS else ()):
             place = ["--shard-index", str(index), "--shard-count", str(servers)]
             command = [str(server_binary()), "--die-with-parent", "--listen", address, *place]
             # A worker waits until its shards are up.
             run(f"shard {index}", spec.workers + index, command, ends_by_signal=True)
-        trainers = [trainer(f"worker {rank}", rank, rank) for rank in range(spec.workers)]
+        tasks = [("ps", index, spec.workers + index) for index in range(servers)]
+        if spec.system is System.tf_ps:
+            tasks += [("worker", rank, rank) for rank in range(spec.workers)]
+        elif spec.system is not System.parallax:
+            tasks = []
+        waiting = [tensorflow_server(f"{task} {index}", host, task, index) for task, index, host in tasks]
+        for one in waiting:
+            one.wait_until_ready()
+        if spec.system is System.tf_ps:
+            trainers = [trainer("coordinator", spec.workers + servers, 0)]
+        else:
+            trainers = [trainer(f"worker {rank}", rank, rank) for rank in range(spec.workers)]
         for one in trainers:
             one.wait_until_ready()
         yield Job(trainers, everyone)

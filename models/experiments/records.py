@@ -37,6 +37,7 @@ def _shapes(data: Data, batch: int) -> Batch:
     return Batch((batch, *data.ids), (batch, *(data.dense or (0,))), (batch, label))
 
 
+_SHUFFLED_TOGETHER = 1000
 _SIZES = Batch(8, 4, 4)
 _DTYPES = Batch(tf.int64, tf.float32, tf.float32)
 
@@ -62,8 +63,10 @@ def write(file: Path, batches: Iterable[Batch], data: Data, batch: int) -> int:
     return count
 
 
-def read(file: str, data: Data, batch: int, *, first: int = 0, every: int = 1) -> tf.data.Dataset:
-    """`Batch`es number first, first + every, ... of a file that `write` made."""
+def read(
+    file: str, data: Data, batch: int, *, first: int = 0, every: int = 1, shuffled: bool = False
+) -> tf.data.Dataset:
+    """`Batch`es number first, first + every, ... of a file that `write` made; in any order if `shuffled`."""
     shapes = _shapes(data, batch)
     sizes = [size * math.prod(shape) for size, shape in zip(_SIZES, shapes, strict=True)]
     starts = [sum(sizes[:place]) for place in range(len(sizes))]
@@ -76,4 +79,6 @@ def read(file: str, data: Data, batch: int, *, first: int = 0, every: int = 1) -
         return Batch(*parts)
 
     records = tf.data.FixedLengthRecordDataset([file], sum(sizes)).shard(every, first)
+    if shuffled:
+        records = records.shuffle(_SHUFFLED_TOGETHER)
     return records.map(decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)

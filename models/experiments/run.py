@@ -43,8 +43,6 @@ class Network(StrEnum):
 
 
 FANOUTS = (5, 5)
-# With fewer batches AUC says nothing.
-HELD_OUT_BATCHES = 100
 
 
 def versions() -> dict[str, str]:
@@ -108,6 +106,7 @@ def main(
     servers: Annotated[int, typer.Option(min=1, help="Shards, or parameter servers; het_ar has none.")] = 1,
     steps: Annotated[int, typer.Option(min=1, help="Measured steps per worker.")] = 300,
     warm_up: Annotated[int, typer.Option(min=1, help="Steps per worker before; above the staleness.")] = 120,
+    held_out: Annotated[int, typer.Option(min=1, help="Batches that the model is scored on, at most.")] = 100,
     batch: Annotated[int, typer.Option(min=1, help="Examples per worker and step.")] = 128,
     dimension: Annotated[int, typer.Option(min=1)] = 128,
     vocabulary: Annotated[int, typer.Option(min=1, help="Rows that Criteo's ids are hashed to.")] = 1_000_000,
@@ -124,7 +123,7 @@ def main(
     results: Annotated[Path | None, typer.Option(help="File that the line is added to.")] = None,
 ) -> None:
     with tempfile.TemporaryDirectory() as temporary:
-        sizes = {"batch": batch, "batches": (warm_up + steps) * workers, "held_out": HELD_OUT_BATCHES, "seed": seed}
+        sizes = {"batch": batch, "batches": (warm_up + steps) * workers, "held_out": held_out, "seed": seed}
         try:
             if model is Model.graphsage:
                 nodes = read_graph(graph, folder, factor, seed)

@@ -62,6 +62,7 @@ class Spec:
       batch: examples per worker and step.
       staleness, share, policy: of the cache, where the system has one.
       worker_addresses, server_addresses: in the order of their numbers.
+      meeting_addresses: where Horovod's workers find each other.
       coordinator_address: of a system that has one.
     """
 
@@ -77,6 +78,7 @@ class Spec:
     policy: str
     worker_addresses: tuple[str, ...] = ()
     server_addresses: tuple[str, ...] = ()
+    meeting_addresses: tuple[str, ...] = ()
     coordinator_address: str = ""
 
     @property
@@ -88,6 +90,12 @@ class Spec:
         """Dimensions of the embedding tables by name; all of them are looked up with the same ids."""
         return {"rows": self.dimension, **({"weights": 1} if self.model is Model.deepfm else {})}
 
+    @property
+    def cluster(self) -> dict[str, list[str]]:
+        """The tasks of TensorFlow's servers, as tf.train.ClusterSpec takes them."""
+        tasks = {"worker": self.worker_addresses, "ps": self.server_addresses, "chief": (self.coordinator_address,)}
+        return {task: list(addresses) for task, addresses in tasks.items() if any(addresses)}
+
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self))
 
@@ -96,7 +104,7 @@ class Spec:
         fields = json.loads(text)
         data = fields.pop("data")
         tuples = {name: tuple(value) for name, value in data.items() if isinstance(value, list)}
-        for name in ("worker_addresses", "server_addresses"):
+        for name in ("worker_addresses", "server_addresses", "meeting_addresses"):
             fields[name] = tuple(fields[name])
         fields["system"], fields["model"] = System(fields["system"]), Model(fields["model"])
         return cls(data=Data(**{**data, **tuples}), **fields)

@@ -33,10 +33,12 @@ from models.experiments.spec import Spec, System
 
 
 class Trainer(Protocol):
-    """One worker of a system."""
+    """One worker of a system, or the coordinator of all.
 
-    def step(self) -> float:
-        """Trains on this worker's next batch; the loss before."""
+    Has either of these two:
+      step(): trains on this worker's next batch; the loss before.
+      steps(count): the answer to "steps", made by workers that run elsewhere.
+    """
 
     def settle(self) -> None:
         """Returns when every update of this worker is where others see it. All workers call it."""
@@ -52,6 +54,19 @@ class Trainer(Protocol):
 
 
 def make(spec: Spec, rank: int) -> Trainer:
+    """The system's worker (or coordinator); modules of other systems are left alone."""
+    if spec.system is System.tf_ps:
+        from models.experiments.systems.tf_ps import TfPs
+
+        return TfPs(spec, rank)
+    if spec.system is System.parallax:
+        from models.experiments.systems.parallax import Parallax
+
+        return Parallax(spec, rank)
+    if spec.system is System.het_ps:
+        from models.experiments.systems.het_ps import HetPs
+
+        return HetPs(spec, rank)
     if spec.system is System.het_ar:
         from models.experiments.systems.all_reduce import AllReduce
 
@@ -65,10 +80,11 @@ def steps(trainer: Trainer, count: int) -> dict[str, Any]:
     many = getattr(trainer, "steps", None)
     if many is not None:
         return many(count)
+    step = getattr(trainer, "step")  # noqa: B009 (the protocol leaves it open)
     times, losses = [], []
     begin = before = time.perf_counter()
     for _ in range(count):
-        losses.append(trainer.step())
+        losses.append(step())
         now = time.perf_counter()
         times.append(now - before)
         before = now

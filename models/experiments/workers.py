@@ -24,7 +24,7 @@ def start_horovod(spec: Spec, rank: int) -> Any:
     """horovod.tensorflow between the workers; None with one."""
     if spec.workers == 1:
         return None
-    horovod_rendezvous.configure(Cluster(workers=spec.worker_addresses, task_index=rank))
+    horovod_rendezvous.configure(Cluster(workers=spec.meeting_addresses, task_index=rank))
     import horovod.tensorflow as hvd  # one worker does without
 
     hvd.init()
