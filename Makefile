@@ -214,14 +214,7 @@ cuda-library: $(OP_LIBRARY)
 
 # --- tests ------------------------------------------------------------------
 
-# run_tests CONFIG, TESTS: each in its own process, bounded in time. Short stacks
-# and a small quarantine make the sanitizer's allocations a third cheaper.
-define run_tests
-	@failed=0; passed=0; for t in $(2:%.cc=$(BUILD)/$(1)/%); do \
-	  if ASAN_OPTIONS=malloc_context_size=3:quarantine_size_mb=8 timeout 600 $$t --gtest_brief=1 >$$t.log 2>&1; then passed=$$((passed + 1)); echo "  pass  [$(1)] $$(basename $$t)"; \
-	  else failed=$$((failed + 1)); cat $$t.log; echo "  FAIL  [$(1)] $$t"; fi; done; \
-	  echo "C++ [$(1)]: $$passed passed, $$failed failed"; [ $$failed -eq 0 ]
-endef
+run_tests = @tools/check/run_tests.sh $(1) $(JOBS) $(2:%.cc=$(BUILD)/$(1)/%)
 
 .PHONY: unit-binaries asan-binaries tsan-binaries
 unit-binaries: $(CORE_TESTS:%.cc=$(BUILD)/release/%) $(RPC_TESTS:%.cc=$(BUILD)/release/%)
@@ -243,7 +236,7 @@ tsan: setup
 ANNOTATED := $(CORE_SOURCES) $(TESTING_SOURCES) $(RPC_SOURCES) kernels/rpc/shard_server_main.cc
 thread-safety: setup
 	@+$(call one_at_a_time,$(PROTO_OBJECTS))
-	@for f in $(ANNOTATED); do clang++-14 -std=c++17 -fsyntax-only -I. -isystem $(BUILD)/gen $(GTEST_INCLUDE) -Wthread-safety -Werror $$f || exit 1; done
+	@printf '%s\n' $(ANNOTATED) | xargs -P $(JOBS) -n 1 clang++-14 -std=c++17 -fsyntax-only -I. -isystem $(BUILD)/gen $(GTEST_INCLUDE) -Wthread-safety -Werror
 	@echo "thread-safety: $(words $(ANNOTATED)) files clean"
 
 # Breaks every consistency rule on purpose: its tests must fail.
