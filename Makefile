@@ -12,6 +12,7 @@
 #   make mutations     breaks each consistency rule: its tests must fail
 #   make bench         the benchmarks, in their quick form: JSON lines and a table
 #   make bench-peers   installs the systems that the benchmarks compare with
+#   make reproduce     the paper's experiments, reduced, and their report; FULL=1: all of them, hours
 #   make lint          ruff, mypy
 #   make wheel         a wheel in dist/
 #   make clean         removes what was built in this checkout
@@ -278,6 +279,11 @@ bench-peers: setup
 
 bench: build bench-binaries
 	@$(PYTHON) -m benchmarks.report
+
+# The paper's experiments and their report; goes on where it was interrupted.
+.PHONY: reproduce
+reproduce: build bench-binaries
+	@$(PYTHON) -m models.experiments.reproduce $(if $(FULL),--full)
 
 # --- Python -----------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import re
 import shutil
@@ -26,6 +27,8 @@ from collections.abc import Iterator, Sequence
 from types import FrameType
 from typing import NamedTuple
 
+FREE = math.inf
+_FASTEST = 100.0  # more than memory lets a link carry here
 _PREFIX = "hetbench"
 _NAME = re.compile(rf"^{_PREFIX}-(\d+)-(?:h\d+|switch)$")
 
@@ -67,6 +70,18 @@ class Network:
         named = ["unshare", "--uts", "sh", "-c", 'hostname "$0" && exec "$@"', self.address(host)]
         return ["ip", "netns", "exec", self._namespaces[host], *named, *command]
 
+    def limit(self, gigabits: float) -> None:
+        """Sets the rate of every link, each way; `FREE` for as fast as this machine can.
+
+        REQUIRES: emulated.
+
+        Raises:
+          NetworkError: it could not be set.
+        """
+        for host, name in enumerate(self._namespaces):
+            _shape(name, "eth0", gigabits)
+            _shape(self._switch, f"port{host}", gigabits)
+
     def wire_bytes(self) -> list[WireBytes]:
         """Of every host. REQUIRES: emulated; the loopback interface does not know whose its bytes are."""
         hosts = range(len(self._namespaces))
@@ -79,21 +94,36 @@ def loopback() -> Network:
     return Network("loopback")
 
 
+def gigabits(name: str) -> float:
+    """The rate that a name says: "free", or a number of Gbit/s.
+
+    Raises:
+      ValueError: it says none.
+    """
+    try:
+        rate = FREE if name == "free" else float(name)
+    except ValueError:
+        rate = 0.0
+    if not rate > 0:
+        raise ValueError(f"there is no network {name!r}; expected loopback, free or Gbit/s of every link, above 0")
+    return rate
+
+
 @contextlib.contextmanager
 def named(name: str, hosts: int) -> Iterator[Network]:
-    """The network of this name: "loopback", or emulated hosts with links of so many Gbit/s.
+    """The network of this name: "loopback", or emulated hosts as `gigabits` says.
 
     Where there can be no emulated hosts it is the loopback interface, with a notice
     on stderr. Either way SIGTERM unwinds the stack as an interrupt does.
     """
     reason = None if name == "loopback" else why_not()
     if reason is not None:
-        print(f"no hosts with {name} Gbit/s here: {reason}; the loopback interface instead", file=sys.stderr)
+        print(f"no emulated hosts here: {reason}; the loopback interface instead", file=sys.stderr)
     if name == "loopback" or reason is not None:
         with sigterm_raises():
             yield loopback()
     else:
-        with emulated(hosts, float(name)) as network:
+        with emulated(hosts, gigabits(name)) as network:
             yield network
 
 
@@ -111,6 +141,14 @@ def why_not() -> str | None:
             return f"there is no program {tool!r} (Debian's package iproute2)"
     if os.geteuid() != 0:
         return "network namespaces need root"
+    # Root in a container may lack the right to.
+    trial = f"{_PREFIX}-{os.getpid()}-h0"
+    if trial not in (name for name, _ in _existing()):
+        try:
+            _run("ip", "netns", "add", trial)
+        except NetworkError as error:
+            return str(error)
+        _run("ip", "netns", "delete", trial)
     return None
 
 
@@ -146,15 +184,19 @@ def _remove_abandoned() -> None:
             _remove(pid)
 
 
-def _shape(namespace: str, device: str, bits: int) -> None:
-    """A token bucket: room for 2 ms of bytes and a large segment, a buffer of 4 ms."""
+def _shape(namespace: str, device: str, gigabits: float) -> None:
+    """A token bucket: room for 2 ms of bytes and a large segment, a buffer of 4 ms.
+
+    Free links have one too, so that every link counts its bytes from its beginning.
+    """
+    bits = round(min(gigabits, _FASTEST) * 1e9)
     burst = max(bits // 8 // 500, 128 << 10)
     limit = max(bits // 8 // 250, 256 << 10)
     rate = ["rate", f"{bits}bit", "burst", str(burst), "limit", str(limit)]
     _run("ip", "netns", "exec", namespace, "tc", "qdisc", "replace", "dev", device, "root", "tbf", *rate)
 
 
-def _make(hosts: int, bits: int) -> tuple[str, list[str]]:
+def _make(hosts: int, gigabits: float) -> tuple[str, list[str]]:
     switch = f"{_PREFIX}-{os.getpid()}-switch"
     _run("ip", "netns", "add", switch)
     _run("ip", "-n", switch, "link", "add", "bridge0", "type", "bridge", "stp_state", "0")
@@ -168,8 +210,8 @@ def _make(hosts: int, bits: int) -> tuple[str, list[str]]:
         _run("ip", "-n", name, "address", "add", f"10.77.0.{host + 1}/24", "dev", "eth0")
         for device in ("lo", "eth0"):
             _run("ip", "-n", name, "link", "set", device, "up")
-        _shape(name, "eth0", bits)
-        _shape(switch, port, bits)
+        _shape(name, "eth0", gigabits)
+        _shape(switch, port, gigabits)
     return switch, namespaces
 
 
@@ -192,7 +234,7 @@ def sigterm_raises() -> Iterator[None]:
 
 @contextlib.contextmanager
 def emulated(hosts: int, gigabits: float) -> Iterator[Network]:
-    """`hosts` hosts with links of `gigabits` per second each way.
+    """`hosts` hosts with links of `gigabits` per second each way, `FREE` for as fast as this machine can.
 
     Raises:
       NetworkError: they cannot be made here; `why_not` says so beforehand.
@@ -202,7 +244,8 @@ def emulated(hosts: int, gigabits: float) -> Iterator[Network]:
     with sigterm_raises():
         _remove_abandoned()
         try:
-            switch, namespaces = _make(hosts, round(gigabits * 1e9))
-            yield Network(f"emulated hosts, {gigabits:g} Gbit/s", namespaces, switch)
+            switch, namespaces = _make(hosts, gigabits)
+            rate = "no limit" if gigabits == FREE else f"{gigabits:g} Gbit/s"
+            yield Network(f"emulated hosts, {rate}", namespaces, switch)
         finally:
             _remove(os.getpid())

@@ -1,4 +1,4 @@
-"""What tests share that start processes of a job: a clean environment, free ports."""
+"""What tests share that start processes of a job: a clean environment, free ports, emulated hosts."""
 
 from __future__ import annotations
 
@@ -6,9 +6,15 @@ import os
 import socket
 from pathlib import Path
 
+import pytest
+
+from benchmarks import network
+
 ROOT = Path(__file__).resolve().parents[1]
 # Describe a job, by a launcher or by TF_CONFIG.
 JOB_VARIABLES = ("HOROVOD_", "HET_TF_SHARDS", "HET_TF_LAUNCHER", "OMPI_COMM_WORLD_", "PMI_", "TF_CONFIG")
+
+needs_namespaces = pytest.mark.skipif(network.why_not() is not None, reason="needs root and network namespaces")
 
 
 def clean_environment(**more: str) -> dict[str, str]:

@@ -11,11 +11,10 @@ import contextlib
 import dataclasses
 import json
 import os
-import statistics
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmarks import network
 from benchmarks.peers.coprocess import Coprocess
@@ -125,68 +124,137 @@ def start(spec: Spec, where: network.Network, patience_seconds: float) -> Iterat
         yield Job(trainers, everyone)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Measured:
-    """Of the steps after the warm-up.
+    """Steps on one network, the warm-up left out.
 
     Attributes:
-      step_seconds: median over all workers and steps.
-      seconds: from the first step's begin to the last one's end, of the slowest worker.
-      losses: of worker 0, the warm-up included.
+      times: seconds of every step, of all workers together.
+      seconds: of all steps, each round's from its first step's begin to its last one's end, of the slowest worker.
       sent, received: bytes, summed over the workers' hosts; None where nobody counts.
-      bytes_from: who counted them.
       cpu_seconds: of all processes.
     """
 
-    step_seconds: float
+    gigabits: float
+    steps: int = 0
+    times: list[float] = dataclasses.field(default_factory=list)
+    seconds: float = 0.0
+    sent: int | None = 0
+    received: int | None = 0
+    cpu_seconds: float = 0.0
+
+
+class Scored(NamedTuple):
+    """The model on the held-out rows after `steps` steps, `seconds` of them (the warm-up is left out of the latter)."""
+
+    steps: int
     seconds: float
-    losses: list[float]
-    sent: int | None
-    received: int | None
-    bytes_from: str
-    cpu_seconds: float
     score: float
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What came of a job.
+
+    Attributes:
+      networks: in the order asked for.
+      bytes_from: who counted them.
+      losses: of worker 0, the warm-up included.
+      curve: the last one is the trained model's.
+      metric: what the score is.
+      counters: of the caches, in all measured steps.
+    """
+
+    networks: list[Measured]
+    bytes_from: str
+    losses: list[float]
+    curve: list[Scored]
     metric: str
     counters: dict[str, int]
 
 
-def measure(job: Job, where: network.Network, workers: int, warm_up: int, steps: int) -> Measured:
-    """Trains for `warm_up` + `steps` steps and scores the model."""
-    first = job.ask(f"steps {warm_up}", "times")
-    told_before = job.ask("traffic", "traffic")
-    links_before = where.wire_bytes() if where.emulated else []
-    cpu_before = job.cpu_seconds()
-    answers = job.ask(f"steps {steps}", "times")
-    cpu = job.cpu_seconds() - cpu_before
-    links = where.wire_bytes() if where.emulated else []
-    told = job.ask("traffic", "traffic")
-    job.ask("settle", "settled")
-    job.trainers[0].tell("score")
-    scored = job.trainers[0].answer("score")
+class _Counters:
+    """What has been counted so far: bytes of the workers, and processor time."""
 
-    def summed(answers: list[dict[str, Any]], name: str) -> int:
-        return sum(answer["counters"].get(name, 0) for answer in answers)
+    def __init__(self, job: Job, where: network.Network, workers: int) -> None:
+        told = job.ask("traffic", "traffic")
+        self.caches = {name: sum(one["counters"].get(name, 0) for one in told) for name in told[0]["counters"]}
+        self.sent: int | None = None
+        self.received: int | None = None
+        if where.emulated:
+            links = where.wire_bytes()[:workers]
+            self.sent, self.received = sum(link.sent for link in links), sum(link.received for link in links)
+        elif all(one["traffic"] is not None for one in told):
+            self.sent, self.received = (sum(one["traffic"][way] for one in told) for way in ("sent", "received"))
+        self.cpu_seconds = job.cpu_seconds()
 
-    sent = received = None
-    source = "nobody: the loopback interface is shared, and this system does not count"
-    if where.emulated:
-        source = "the links' counters, of the workers' hosts"
-        sent = sum(links[host].sent - links_before[host].sent for host in range(workers))
-        received = sum(links[host].received - links_before[host].received for host in range(workers))
-    elif all(one["traffic"] is not None for one in told):
-        source = "the caches' counters: exchanges with the shards alone, without AllReduce and TCP"
-        pairs = list(zip(told, told_before, strict=True))
-        sent = sum(after["traffic"]["sent"] - before["traffic"]["sent"] for after, before in pairs)
-        received = sum(after["traffic"]["received"] - before["traffic"]["received"] for after, before in pairs)
-    return Measured(
-        step_seconds=statistics.median(time for answer in answers for time in answer["times"]),
-        seconds=max(answer["seconds"] for answer in answers),
-        losses=[*first[0]["losses"], *answers[0]["losses"]],
-        sent=sent,
-        received=received,
-        bytes_from=source,
-        cpu_seconds=cpu,
-        score=scored["score"],
+    def source(self, where: network.Network) -> str:
+        if where.emulated:
+            return "the links' counters, of the workers' hosts"
+        if self.sent is not None:
+            return "the caches' counters: exchanges with the shards alone, without AllReduce and TCP"
+        return "nobody: the loopback interface is shared, and this system does not count"
+
+
+def _since(before: int | None, after: int | None, so_far: int | None) -> int | None:
+    return None if before is None or after is None or so_far is None else so_far + after - before
+
+
+def train(
+    job: Job,
+    where: network.Network,
+    workers: int,
+    *,
+    warm_up: int,
+    steps: int,
+    rates: Sequence[float],
+    rounds: int,
+    curve: bool,
+    told: Callable[[int], None] = lambda _: None,
+) -> Trained:
+    """Trains for `warm_up` steps, then for `steps` on every network, and scores the model.
+
+    The networks take turns, so that a slow minute of the machine hits all alike.
+
+    Args:
+      rates: Gbit/s of the links; as many as `where` is asked to have in turn. Loopback has one, whatever it is.
+      rounds: in which the steps are made; a multiple of them are.
+      curve: the model is scored after every round, not at the end alone.
+      told: is called with the number of steps made, after every turn.
+    """
+    losses = list(job.ask(f"steps {warm_up}", "times")[0]["losses"])
+    networks = [Measured(rate) for rate in (rates if where.emulated else rates[:1])]
+    counters: dict[str, int] = {}
+    made, scores = warm_up, []
+    each = -(-steps // rounds)
+    for number in range(rounds):
+        for one in networks:
+            if where.emulated:
+                where.limit(one.gigabits)
+            before = _Counters(job, where, workers)
+            answers = job.ask(f"steps {each}", "times")
+            after = _Counters(job, where, workers)
+            one.steps += each
+            one.times += [time for answer in answers for time in answer["times"]]
+            one.seconds += max(answer["seconds"] for answer in answers)
+            one.sent = _since(before.sent, after.sent, one.sent)
+            one.received = _since(before.received, after.received, one.received)
+            one.cpu_seconds += after.cpu_seconds - before.cpu_seconds
+            for name, count in after.caches.items():
+                counters[name] = counters.get(name, 0) + count - before.caches[name]
+            losses += answers[0]["losses"]
+            made += each
+            told(made)
+        if curve or number == rounds - 1:
+            job.ask("settle", "settled")
+            job.trainers[0].tell("score")
+            scored = job.trainers[0].answer("score")
+            scores.append(Scored(made, sum(one.seconds for one in networks), scored["score"]))
+    return Trained(
+        networks=networks,
+        bytes_from=after.source(where),
+        losses=losses,
+        curve=scores,
         metric=scored["metric"],
-        counters={name: summed(told, name) - summed(told_before, name) for name in told[0]["counters"]},
+        counters=counters,
     )

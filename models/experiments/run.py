@@ -4,8 +4,10 @@
 
 Systems differ in where tables and dense variables are, and in nothing else: model,
 batches (made once, in a file), seed, first rows and SGD are the same. Emulated
-networks (1 or 10 Gbit/s) need root, `ip` and `tc`; without them the loopback
-interface is used, and the line says so.
+networks need root, `ip` and `tc`; without them the loopback interface is used, and
+the line says so. With several networks one job trains on all of them in turns
+(`--network free,10,1`), so that their steps can be compared; communication is then a
+network's median step minus that without a limit.
 """
 
 from __future__ import annotations
@@ -14,13 +16,14 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import dataclasses
 import importlib.metadata
 import json
 import platform
 import statistics
 import sys
 import tempfile
-from enum import StrEnum
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,13 +37,6 @@ from het_tf.shard_process import ShardError
 from models.experiments import data, job
 from models.experiments.spec import ASYNCHRONOUS, Model, Spec, System
 from models.train_graphsage import read as read_graph
-
-
-class Network(StrEnum):
-    loopback = "loopback"
-    one = "1"
-    ten = "10"
-
 
 FANOUTS = (5, 5)
 
@@ -58,14 +54,69 @@ def versions() -> dict[str, str]:
     return found
 
 
-def line(spec: Spec, made: data.Made, where: network.Network, measured: job.Measured, steps: int) -> dict[str, Any]:
+@dataclasses.dataclass(frozen=True)
+class Setup:
+    """Where and how long.
+
+    Attributes:
+      networks: "loopback" alone, or names that benchmarks/network.py has rates for; they take turns.
+      warm_up: steps of a worker that are not measured.
+      steps: measured ones on each network, in `rounds`.
+      curve: the model is scored after every round.
+      patience: seconds for a process to get ready, and for all steps of a turn.
+    """
+
+    workers: int
+    servers: int
+    networks: tuple[str, ...]
+    warm_up: int
+    steps: int
+    rounds: int = 5
+    curve: bool = False
+    patience: float = 900.0
+
+    def __post_init__(self) -> None:
+        if self.networks != ("loopback",):
+            for name in self.networks:
+                network.gigabits(name)
+
+    @property
+    def worker_steps(self) -> int:
+        """All steps of a worker."""
+        return self.warm_up + -(-self.steps // self.rounds) * self.rounds * len(self.networks)
+
+
+def on_network(measured: job.Measured, spec: Spec, epoch: int, free: float | None) -> dict[str, Any]:
+    """Of one network; bytes and processor time are of one worker's step, `free` the median step without a limit."""
+    median, mean = statistics.median(measured.times), measured.seconds / measured.steps
+    worker_steps = measured.steps * spec.workers
+
+    def of_step(count: int | None) -> int | None:
+        return None if count is None else round(count / worker_steps)
+
+    return {
+        "steps": measured.steps,
+        "median_step_seconds": round(median, 6),
+        "mean_step_seconds": round(mean, 6),
+        "communication_seconds": None if free is None else round(max(0.0, median - free), 6),
+        "seconds_per_epoch": round(mean * epoch / (spec.batch * spec.workers), 1),
+        "bytes_sent": of_step(measured.sent),
+        "bytes_received": of_step(measured.received),
+        "cpu_seconds": round(measured.cpu_seconds / worker_steps, 6),
+    }
+
+
+def line(spec: Spec, made: data.Made, where: network.Network, trained: job.Trained) -> dict[str, Any]:
     """What is printed."""
     cached = spec.system is System.het_cache
-    counters = measured.counters
+    counters = trained.counters
+    unlimited = [one for one in trained.networks if where.emulated and one.gigabits == network.FREE]
+    free = statistics.median(unlimited[0].times) if unlimited else None
+    names = [f"{one.gigabits:g}".replace("inf", "free") if where.emulated else where.name for one in trained.networks]
+    last = trained.curve[-1]
     return {
         "system": spec.system.value,
         "model": spec.model.value,
-        "network": where.name,
         "workers": spec.workers,
         "servers": len(spec.server_addresses),
         "synchronous": spec.system not in ASYNCHRONOUS,
@@ -80,31 +131,66 @@ def line(spec: Spec, made: data.Made, where: network.Network, measured: job.Meas
         "seed": spec.seed,
         "data": made.source,
         "real": made.real,
-        "steps": steps,
-        "median_step_seconds": round(measured.step_seconds, 6),
-        "mean_step_seconds": round(measured.seconds / steps, 6),
-        "seconds_per_epoch": round(measured.seconds / steps * made.epoch / (spec.batch * spec.workers), 1),
         "epoch_examples": made.epoch,
-        "wire_bytes_sent": measured.sent,
-        "wire_bytes_received": measured.received,
-        "wire_bytes_from": measured.bytes_from,
+        "networks": {
+            name: on_network(one, spec, made.epoch, free) for name, one in zip(names, trained.networks, strict=True)
+        },
+        "bytes_from": trained.bytes_from,
         "hit_rate": round(counters["hits"] / counters["unique_ids"], 4) if counters.get("unique_ids") else None,
-        "cpu_seconds": round(measured.cpu_seconds, 2),
-        measured.metric: round(measured.score, 6),
-        "loss": round(statistics.mean(measured.losses[-max(1, steps // 10) :]), 6),
+        "loss": round(statistics.mean(trained.losses[-max(1, len(trained.losses) // 10) :]), 6),
+        "metric": trained.metric,
+        "score": round(last.score, 6),
+        "curve": [[one.steps, round(one.seconds, 3), round(one.score, 6)] for one in trained.curve],
         "versions": versions(),
         "commit": commit(),
         "machine": machine(),
     }
 
 
+def experiment(
+    spec: Spec, made: data.Made, setup: Setup, told: Callable[[int], None] = lambda _: None
+) -> dict[str, Any]:
+    """Runs one experiment; its line.
+
+    Args:
+      spec: without addresses.
+      told: is called with the number of steps made, now and then.
+
+    Raises:
+      PeerUnavailable, ShardError, NetworkError: a process did not come up, or ended.
+    """
+    with network.named(setup.networks[0], job.hosts_for(setup.workers, setup.servers)) as hosts:
+        spec = job.placed(spec, hosts, setup.workers, setup.servers)
+        with job.start(spec, hosts, setup.patience) as running:
+            trained = job.train(
+                running,
+                hosts,
+                setup.workers,
+                warm_up=setup.warm_up,
+                steps=setup.steps,
+                rates=[network.gigabits(name) for name in setup.networks] if hosts.emulated else [network.FREE],
+                rounds=setup.rounds,
+                curve=setup.curve,
+                told=told,
+            )
+    return line(spec, made, hosts, trained)
+
+
 def main(
     system: Annotated[System, typer.Option(help="What trains.")],
     model: Annotated[Model, typer.Option(help="What is trained.")] = Model.wdl,
-    where: Annotated[Network, typer.Option("--network", help="Loopback, or Gbit/s of each link.")] = Network.loopback,
+    where: Annotated[
+        str,
+        typer.Option(
+            "--network",
+            help="loopback; or what emulated links have, Gbit/s or free. Several (free,10,1) take turns in one job.",
+        ),
+    ] = "loopback",
     workers: Annotated[int, typer.Option(min=1)] = 2,
     servers: Annotated[int, typer.Option(min=1, help="Shards, or parameter servers; het_ar has none.")] = 1,
-    steps: Annotated[int, typer.Option(min=1, help="Measured steps per worker.")] = 300,
+    steps: Annotated[int, typer.Option(min=1, help="Measured steps per worker and network.")] = 300,
+    rounds: Annotated[int, typer.Option(min=1, help="In which they are made.")] = 5,
+    curve: Annotated[bool, typer.Option(help="Score the model after every round.")] = False,
     warm_up: Annotated[int, typer.Option(min=1, help="Steps per worker before; above the staleness.")] = 120,
     held_out: Annotated[int, typer.Option(min=1, help="Batches that the model is scored on, at most.")] = 100,
     batch: Annotated[int, typer.Option(min=1, help="Examples per worker and step.")] = 128,
@@ -123,24 +209,24 @@ def main(
     results: Annotated[Path | None, typer.Option(help="File that the line is added to.")] = None,
 ) -> None:
     with tempfile.TemporaryDirectory() as temporary:
-        sizes = {"batch": batch, "batches": (warm_up + steps) * workers, "held_out": held_out, "seed": seed}
         try:
+            setup = Setup(workers, servers, tuple(where.split(",")), warm_up, steps, rounds, curve, patience)
+            sizes = {
+                "batch": batch,
+                "batches": setup.worker_steps * workers,
+                "held_out": held_out,
+                "seed": seed,
+            }
             if model is Model.graphsage:
                 nodes = read_graph(graph, folder, factor, seed)
                 made = data.graph_nodes(Path(temporary), nodes, fanouts=FANOUTS, **sizes)
             else:
                 made = data.criteo_rows(Path(temporary), file, vocabulary=vocabulary, **sizes)
-        except (FileNotFoundError, ValueError) as error:
+            spec = Spec(system, model, made.data, batch, dimension, learning_rate, seed, staleness, share, policy)
+            made_line = experiment(spec, made, setup)
+        except (FileNotFoundError, ValueError, PeerUnavailable, ShardError, network.NetworkError) as error:
             sys.exit(f"experiments: {error}")
-        spec = Spec(system, model, made.data, batch, dimension, learning_rate, seed, staleness, share, policy)
-        try:
-            with network.named(where.value, job.hosts_for(workers, servers)) as hosts:
-                spec = job.placed(spec, hosts, workers, servers)
-                with job.start(spec, hosts, patience) as running:
-                    measured = job.measure(running, hosts, workers, warm_up, steps)
-        except (PeerUnavailable, ShardError, network.NetworkError) as error:
-            sys.exit(f"experiments: {error}")
-    text = json.dumps(line(spec, made, hosts, measured, steps))
+    text = json.dumps(made_line)
     if results is not None:
         with results.open("a") as lines:
             lines.write(text + "\n")

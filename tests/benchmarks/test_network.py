@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from benchmarks import network
+from processes import needs_namespaces
 
 _LISTEN = """
 import socket
@@ -28,19 +29,6 @@ with network.emulated(2, 1):
 """
 
 
-def _possible() -> bool:
-    if network.why_not() is not None:
-        return False
-    name = f"hetbench-{2**31}-switch"  # of no process
-    made = subprocess.run(["ip", "netns", "add", name], capture_output=True, check=False).returncode == 0
-    if made:
-        network._remove(2**31)
-    return made
-
-
-needs_namespaces = pytest.mark.skipif(not _possible(), reason="needs root and network namespaces")
-
-
 def test_the_loopback_runs_commands_as_they_are():
     where = network.loopback()
     assert not where.emulated
@@ -48,7 +36,11 @@ def test_the_loopback_runs_commands_as_they_are():
     assert where.command(3, ["true"]) == ["true"]
 
 
-def test_without_root_it_says_so(monkeypatch):
+def forbidden(*command: str) -> str:
+    raise network.NetworkError(f"`{' '.join(command)}` failed: Operation not permitted")
+
+
+def test_without_the_right_it_says_so(monkeypatch):
     monkeypatch.setattr(network.shutil, "which", lambda tool: f"/sbin/{tool}")
     monkeypatch.setattr(network.os, "geteuid", lambda: 1000)
     with pytest.raises(network.NetworkError, match="root"), network.emulated(2, 1):
@@ -105,6 +97,29 @@ def test_links_count_what_they_carry_with_all_headers():
     assert abs(received[1] - sent[0]) < 10_000
     assert sent[1] < 0.1 * payload and abs(received[0] - sent[1]) < 10_000
     assert max(sent[2], received[2]) < 10_000
+
+
+_BROADCAST = """
+import socket
+sender = socket.socket(type=socket.SOCK_DGRAM)
+sender.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+sender.sendto(b"x", ("10.77.0.255", 9))
+"""
+
+
+@needs_namespaces
+def test_a_link_keeps_its_count_when_its_rate_changes():
+    with network.emulated(1, network.FREE) as where:
+        show = where.command(0, ["tc", "qdisc", "show", "dev", "eth0"])
+        send = where.command(0, [sys.executable, "-c", _BROADCAST])
+        rates, counts = [], []
+        for rate in (network.FREE, 0.5, 10):
+            where.limit(rate)
+            subprocess.run(send, check=True)
+            rates.append(subprocess.run(show, capture_output=True, text=True, check=True).stdout)
+            counts.append(where.wire_bytes()[0].sent)
+    assert ["rate 100Gbit" in rates[0], "rate 500Mbit" in rates[1], "rate 10Gbit" in rates[2]] == [True] * 3
+    assert 0 < counts[0] < counts[1] < counts[2]
 
 
 @needs_namespaces

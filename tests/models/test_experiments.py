@@ -13,13 +13,16 @@ import pytest
 
 from models.experiments import run
 from models.experiments.spec import Model, System
-from processes import ROOT, clean_environment
+from processes import ROOT, clean_environment, needs_namespaces
 
 FIELDS = {
-    "system", "model", "network", "workers", "servers", "synchronous", "staleness", "cache_share", "policy", "batch",
-    "dimension", "embeddings", "optimizer", "learning_rate", "seed", "data", "real", "steps", "median_step_seconds",
-    "mean_step_seconds", "seconds_per_epoch", "epoch_examples", "wire_bytes_sent", "wire_bytes_received",
-    "wire_bytes_from", "hit_rate", "cpu_seconds", "loss", "versions", "commit", "machine",
+    "system", "model", "workers", "servers", "synchronous", "staleness", "cache_share", "policy", "batch", "dimension",
+    "embeddings", "optimizer", "learning_rate", "seed", "data", "real", "epoch_examples", "networks", "bytes_from",
+    "hit_rate", "loss", "metric", "score", "curve", "versions", "commit", "machine",
+}  # fmt: skip
+OF_NETWORK = {
+    "steps", "median_step_seconds", "mean_step_seconds", "communication_seconds", "seconds_per_epoch", "bytes_sent",
+    "bytes_received", "cpu_seconds",
 }  # fmt: skip
 TINY = {"steps": 10, "warm_up": 5, "batch": 32, "dimension": 4, "vocabulary": 2000, "held_out": 10, "patience": 150}
 
@@ -46,12 +49,19 @@ def experiment(tmp_path_factory):
     return made
 
 
+def sent(line: dict) -> int | None:
+    return line["networks"]["loopback"]["bytes_sent"]
+
+
 def check(line: dict, system: System, workers: int = 1) -> None:
     """What holds of any system's line."""
-    assert set(line) == FIELDS | {"auc"}
-    assert (line["system"], line["workers"], line["network"], line["steps"]) == (system, workers, "loopback", 10)
-    assert 0.1 < line["loss"] < 2 and 0 < line["auc"] < 1
-    assert min(line[name] for name in ("median_step_seconds", "seconds_per_epoch", "cpu_seconds")) > 0
+    assert set(line) == FIELDS and set(line["networks"]) == {"loopback"}
+    loopback = line["networks"]["loopback"]
+    assert set(loopback) == OF_NETWORK
+    assert (line["system"], line["workers"], loopback["steps"]) == (system, workers, 10)
+    assert 0.1 < line["loss"] < 2 and 0 < line["score"] < 1 and line["metric"] == "auc"
+    assert min(loopback[name] for name in ("median_step_seconds", "seconds_per_epoch", "cpu_seconds")) > 0
+    assert loopback["communication_seconds"] is None  # there is nothing to compare with
     assert not line["real"] and "generated" in line["data"]
     assert offspring() == []
 
@@ -63,10 +73,10 @@ def test_tables_in_shards_and_replicas_everywhere_train_the_same_model(experimen
     check(replicated, System.het_ar, 2)
     # Both are synchronous SGD from the same rows on the same batches.
     assert hybrid["loss"] == pytest.approx(replicated["loss"], abs=1e-4)
-    assert hybrid["auc"] == pytest.approx(replicated["auc"], abs=1e-3)
+    assert hybrid["score"] == pytest.approx(replicated["score"], abs=1e-3)
     assert hybrid["servers"] == 1 and replicated["servers"] == 0
-    assert hybrid["wire_bytes_sent"] > 0 and "without AllReduce" in hybrid["wire_bytes_from"]
-    assert replicated["wire_bytes_sent"] is None and "nobody" in replicated["wire_bytes_from"]
+    assert sent(hybrid) > 0 and "without AllReduce" in hybrid["bytes_from"]
+    assert sent(replicated) is None and "nobody" in replicated["bytes_from"]
 
 
 def test_alone_a_worker_trains_the_same_model_with_a_cache_without_and_on_tensorflows_servers(experiment):
@@ -80,9 +90,9 @@ def test_alone_a_worker_trains_the_same_model_with_a_cache_without_and_on_tensor
     check(parallax, System.parallax)
     for other in (lonely, parallax):
         assert other["loss"] == pytest.approx(cached["loss"], abs=1e-4)
-        assert other["auc"] == pytest.approx(cached["auc"], abs=1e-3)
+        assert other["score"] == pytest.approx(cached["score"], abs=1e-3)
     # All dense variables travel both ways in every step.
-    assert lonely["wire_bytes_sent"] > 10 * cached["wire_bytes_sent"]
+    assert sent(lonely) > 10 * sent(cached)
     assert not lonely["synchronous"] and parallax["synchronous"]
 
 
@@ -90,6 +100,30 @@ def test_parameter_server_strategy_trains(experiment):
     line = experiment(System.tf_ps)
     check(line, System.tf_ps)
     assert not line["synchronous"] and line["servers"] == 1
+
+
+@needs_namespaces
+def test_networks_take_turns_and_the_model_is_scored_after_each_round(tmp_path):
+    results = tmp_path / "lines"
+    settings = {**TINY, "where": "free,0.05", "steps": 8, "rounds": 2, "dimension": 64}
+    run.main(system=System.het_hybrid, workers=2, curve=True, results=results, **settings)
+    line = json.loads(results.read_text())
+    free, slow = line["networks"]["free"], line["networks"]["0.05"]
+    assert free["steps"] == slow["steps"] == 8
+    # A link of 50 Mbit/s carries 6.25 MB in a second; some of it is hidden behind computing.
+    assert slow["bytes_received"] > 500_000  # of AllReduce alone
+    assert slow["communication_seconds"] > slow["bytes_received"] / 6.25e6 / 2
+    assert slow["bytes_received"] == pytest.approx(free["bytes_received"], rel=0.1)
+    assert "links" in line["bytes_from"] and free["communication_seconds"] == 0
+    assert [steps for steps, _, _ in line["curve"]] == [13, 21]
+    assert line["curve"][-1][2] == line["score"]
+    assert offspring() == []
+
+
+@pytest.mark.parametrize("name", ["fast", "0", "free,loopback", ""])
+def test_what_is_no_network_is_refused(name):
+    with pytest.raises(SystemExit, match="there is no network"):
+        run.main(system=System.het_ar, where=name, **TINY)
 
 
 _START = """

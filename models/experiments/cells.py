@@ -1,0 +1,159 @@
+"""What the reproduction runs: every cell is one experiment with all its settings.
+
+The paper has 8 workers and one server, batches of 128, dimension 128, a cache of a
+tenth of the table and SGD. The small plan keeps all of that but the number of
+workers (4), the sizes of the graphs and of Criteo's table, and the lengths of runs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from models.experiments.run import Setup
+from models.experiments.spec import Data, Model, Spec, System
+
+CTR = (Model.wdl, Model.deepfm, Model.dcn)
+GRAPHS = ("amazon", "reddit", "ogbn-mag")
+# Gbit/s; at the last one communication has the share of a step that it has in the paper, where
+# every worker has a GPU, and not an eighth of two processors.
+NETWORKS = ("free", "10", "1", "0.25")
+STALENESS = (0.0, 10.0, 100.0, 10_000.0, math.inf)
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A model and its data.
+
+    Attributes:
+      graph: generated like this data set; empty for Criteo's rows.
+      factor: size of the graph, of the published.
+      vocabulary: rows that Criteo's ids are hashed to.
+    """
+
+    model: Model
+    graph: str = ""
+    factor: float = 1.0
+    vocabulary: int = 1_000_000
+
+    @property
+    def name(self) -> str:
+        return self.graph or self.model.value
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One experiment; `part` is what the report has it for."""
+
+    part: str
+    workload: Workload
+    system: System
+    setup: Setup
+    staleness: float = 100.0
+    share: float = 0.1
+    policy: str = "lfu"
+    dimension: int = 128
+    batch: int = 128
+    learning_rate: float = 0.1
+    held_out: int = 100
+    seed: int = 0
+
+    def spec(self, data: Data) -> Spec:
+        return Spec(
+            self.system,
+            self.workload.model,
+            data,
+            self.batch,
+            self.dimension,
+            self.learning_rate,
+            self.seed,
+            self.staleness,
+            self.share,
+            self.policy,
+        )
+
+    def settings(self) -> dict[str, Any]:
+        """All of them, as JSON has them: cells with the same settings are the same."""
+        made = dataclasses.asdict(self)
+        made["setup"]["networks"] = list(self.setup.networks)
+        del made["setup"]["patience"]
+        # JSON has no infinity.
+        made["staleness"] = f"{self.staleness:g}" if self.system is System.het_cache else None
+        return made
+
+    @property
+    def name(self) -> str:
+        cached = f" s={self.staleness:g}" if self.system is System.het_cache else ""
+        return (
+            f"{self.part}: {self.workload.name}, {self.system.value}{cached}, D={self.dimension}, "
+            f"{self.setup.workers} workers, seed {self.seed}"
+        )
+
+
+def _systems() -> list[tuple[System, float]]:
+    """All of them, with the staleness of those that have one."""
+    return [*((system, 0.0) for system in System if system is not System.het_cache)] + [
+        (System.het_cache, 10.0),
+        (System.het_cache, 100.0),
+    ]
+
+
+def _of(part: str, workload: Workload, systems: list[tuple[System, float]], setup: Setup, **more: Any) -> list[Cell]:
+    return [Cell(part, workload, system, setup, staleness=staleness, **more) for system, staleness in systems]
+
+
+def small() -> list[Cell]:
+    """Wide & Deep and one graph on all systems, the other four with the cache and without; every curve, reduced."""
+    wdl, reddit = Workload(Model.wdl), Workload(Model.graphsage, "reddit", 0.3)
+    pair = [(System.het_hybrid, 0.0), (System.het_cache, 100.0)]
+    cells = _of("systems", wdl, _systems(), Setup(4, 1, NETWORKS, 110, 45, rounds=3))
+    cells += _of("systems", reddit, _systems(), Setup(4, 1, NETWORKS[:3], 110, 45, rounds=3))
+    for model in CTR[1:]:
+        cells += _of("systems", Workload(model), pair, Setup(4, 1, NETWORKS[:3], 110, 45, rounds=3))
+    for graph, factor in (("amazon", 0.1), ("ogbn-mag", 0.3)):
+        workload = Workload(Model.graphsage, graph, factor)
+        cells += _of("systems", workload, pair, Setup(4, 1, ("free", "1"), 110, 16, rounds=2), held_out=20)
+    few = [(System.tf_ps, 0.0), (System.parallax, 0.0), *pair]
+    cells += _of("convergence", wdl, few, Setup(4, 1, ("1",), 1, 480, rounds=8, curve=True))
+    cells += _of(
+        "staleness", wdl, [(System.het_cache, s) for s in STALENESS], Setup(4, 1, ("loopback",), 1, 600), dimension=16
+    )
+    for dimension in (128, 512):
+        few_rows = Workload(Model.wdl, vocabulary=100_000)
+        setup = Setup(2, 1, ("free", "1"), 110, 40, rounds=2)
+        cells += _of("dimension", few_rows, pair, setup, dimension=dimension, held_out=20)
+    for workers in (1, 2):
+        cells += _of("workers", wdl, pair, Setup(workers, 1, ("free", "1"), 110, 40, rounds=2), held_out=20)
+    return cells
+
+
+def full() -> list[Cell]:
+    """All workloads on all systems in the paper's topology, and the whole curves."""
+    workloads = [*map(Workload, CTR)]
+    workloads += [Workload(Model.graphsage, graph, 0.3 if graph == "reddit" else 1.0) for graph in GRAPHS]
+    cells = []
+    for workload in workloads:
+        setup = Setup(8, 1, NETWORKS, 110, 50 if not workload.graph or workload.graph == "reddit" else 20)
+        cells += _of("systems", workload, _systems(), setup)
+    for workload in (Workload(Model.wdl), Workload(Model.graphsage, "reddit", 0.3)):
+        setup = Setup(8, 1, ("1",), 1, 3000, rounds=20, curve=True)
+        cells += _of("convergence", workload, _systems(), setup)
+    for model in CTR:
+        for seed in range(3):
+            cells += _of(
+                "staleness",
+                Workload(model),
+                [(System.het_cache, s) for s in STALENESS],
+                Setup(8, 1, ("loopback",), 1, 3000, rounds=1),
+                dimension=16,
+                seed=seed,
+            )
+    pair = [(System.tf_ps, 0.0), (System.parallax, 0.0), (System.het_hybrid, 0.0), (System.het_cache, 100.0)]
+    for dimension in (128, 256, 512, 1024, 2048, 4096):
+        workload = Workload(Model.wdl, vocabulary=100_000)
+        cells += _of("dimension", workload, pair, Setup(4, 1, ("free", "1"), 110, 25), dimension=dimension)
+    for workers in (1, 2, 4, 8, 16):
+        cells += _of("workers", Workload(Model.wdl), pair, Setup(workers, 1, ("free", "1"), 110, 40))
+    return cells

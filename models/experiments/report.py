@@ -1,0 +1,278 @@
+"""The report of a reproduction: Markdown tables with the paper's numbers beside those measured, and plots."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from models.experiments import paper, plots
+from models.experiments.plots import Line, Lines, system_of, workload_of
+
+# Nearer to nothing two medians of steps cannot be told apart, on processors that many processes share.
+RESOLUTION_SECONDS = 0.001
+
+_HEAD = """# Reproduction of HET's experiments
+
+Written by `make reproduce`. {machine}; {versions}; commit {commit}. {data}
+
+All workers and servers share this machine's processors, each on an emulated host with a link of its own (network
+namespaces, token buckets; the servers have one link like everybody). Steps on all networks of a cell are made by one
+job in turns. *Communication* is the median step on a network minus the median step on links without a limit, which is
+the compute floor: time that waiting for the network adds, not time that the processors spend on it. *Bytes* are the
+links' counters, per worker and step, headers and Horovod's AllReduce of the dense gradients included. *Processor* time
+is that of all processes together, per worker's step. Communication below {resolution:g} ms cannot be told from noise;
+ratios to it are lower bounds.
+
+Systems, all with the same model, first rows, batches and SGD:
+
+- **tf_ps**: ParameterServerStrategy, asynchronous; tables partitioned over the servers; batches made distinct in the
+  workers' input pipelines, which are ahead of their steps; four steps per scheduled function. Per step and worker: one
+  read and one update of every dense variable and of each table, each one or two RPCs of TensorFlow's runtime.
+- **parallax**: embedding tables on TensorFlow's servers, dense gradients by Horovod, synchronous; distinct rows once
+  each way. Per step and worker: two runs of a session (ids there and rows back; ids and gradients there), one
+  AllReduce and one barrier.
+- **het_ps**: everything in het_tf's shards, asynchronous, no cache: two exchanges per step and server, which carry all
+  dense variables both ways too.
+- **het_ar**: tables replicated, everything by Horovod: one AllReduce of dense gradients, AllGather of ids and of rows.
+- **het_hybrid**: rows in het_tf's shards without a cache, synchronous (two exchanges per step and server), dense
+  gradients by AllReduce.
+- **het_cache s**: the same with a cache of a tenth of the table, LFU, staleness s; the coming batch's exchange is under
+  way while a step computes, as README recommends.
+"""
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines) + "\n"
+
+
+def part(lines: Lines, name: str) -> list[Line]:
+    return [line for line in lines if line["settings"]["part"] == name]
+
+
+def by_workload(lines: Lines) -> dict[str, list[Line]]:
+    found: dict[str, list[Line]] = {}
+    for line in lines:
+        found.setdefault(workload_of(line), []).append(line)
+    return found
+
+
+def ratio(seconds: float | None, reference: float | None) -> str:
+    """Of communication times; a lower bound where the reference is too short to be measured."""
+    if seconds is None or reference is None:
+        return ""
+    if reference < RESOLUTION_SECONDS:
+        return f"> {seconds / RESOLUTION_SECONDS:.1f}" if seconds > RESOLUTION_SECONDS else "1"
+    return f"{seconds / reference:.1f}"
+
+
+def milliseconds(seconds: float | None) -> str:
+    return "" if seconds is None else f"{1e3 * seconds:.1f}"
+
+
+def kilobytes(line: Line, network: str) -> str:
+    one = line["networks"][network]
+    return "" if one["bytes_sent"] is None else f"{(one['bytes_sent'] + one['bytes_received']) / 1e3:.0f}"
+
+
+def _systems(lines: Lines) -> str:
+    text = "## All systems\n\n"
+    for workload, own in by_workload(part(lines, "systems")).items():
+        first = own[0]
+        networks = list(dict.fromkeys(name for line in own for name in line["networks"]))
+        limited = [name for name in networks if name not in ("free", "loopback")]
+        best = next((line for line in own if system_of(line) == "het_cache 100"), None)
+        text += (
+            f"### {workload}\n\n{first['data']}; {first['embeddings']:,} rows, D={first['dimension']}, batch "
+            f"{first['batch']}, {first['workers']} workers and a server, SGD {first['learning_rate']:g}.\n\n"
+        )
+        header = ["system", f"step, {networks[0]}, ms"]
+        for name in limited:
+            header += [f"comm. at {name} Gbit/s, ms", f"x cache 100 ({name})"]
+            if workload in paper.COMMUNICATION_RATIOS.get(name, {}):
+                header.append(f"paper ({name})")
+        header += ["bytes, kB", "processor, ms", "epoch, s, at " + networks[-1], first["metric"]]
+        rows = []
+        for line in own:
+            row = [system_of(line), milliseconds(line["networks"][networks[0]]["median_step_seconds"])]
+            for name in limited:
+                mine = line["networks"].get(name, {}).get("communication_seconds")
+                theirs = best["networks"].get(name, {}).get("communication_seconds") if best else None
+                row += [milliseconds(mine), ratio(mine, theirs)]
+                if workload in paper.COMMUNICATION_RATIOS.get(name, {}):
+                    published = paper.COMMUNICATION_RATIOS[name][workload].get(system_of(line))
+                    row.append("1" if published is None else f"{published:g}")
+            last = line["networks"].get(networks[-1])
+            row += [
+                kilobytes(line, networks[0]),
+                milliseconds(line["networks"][networks[0]]["cpu_seconds"]),
+                f"{last['seconds_per_epoch']:,.0f}" if last else "",
+                f"{line['score']:.4f}",
+            ]
+            rows.append(row)
+        text += table(header, rows)
+    return text
+
+
+def _epochs(lines: Lines) -> str:
+    rows = []
+    for workload, own in by_workload(part(lines, "systems")).items():
+        best = next((line for line in own if system_of(line) == "het_cache 100"), None)
+        reference = best["networks"] if best else {}
+        for line in own:
+            for name, one in line["networks"].items():
+                if name in ("free", "loopback") or name not in reference:
+                    continue
+                share = one["communication_seconds"] / one["median_step_seconds"] if one["communication_seconds"] else 0
+                published = paper.EPOCH_RATIOS.get(workload, {}).get(system_of(line)) if name == "1" else None
+                rows.append(
+                    [
+                        workload,
+                        name,
+                        system_of(line),
+                        f"{share:.0%}",
+                        f"{one['mean_step_seconds'] / reference[name]['mean_step_seconds']:.2f}",
+                        "" if published is None else f"{published:g}",
+                    ]
+                )
+    return (
+        "## Epochs\n\nTime of an epoch as a multiple of het_cache 100's on the same network, beside the paper's ratio "
+        "of the time to converge at 1 Gbit/s, where each worker has a GPU. The workers here share the processors, so "
+        "that computing is a larger part of a step; on the slowest network communication has a share of the "
+        "baselines' steps as in the paper (58 to 86 %), and ratios can be compared.\n\n"
+        + table(["workload", "Gbit/s", "system", "communication's share of a step", "x het_cache 100", "paper"], rows)
+    )
+
+
+def target(lines: Lines) -> float | None:
+    """The score that the hybrid has after four fifths of its curve."""
+    curve = next((line["curve"] for line in lines if line["system"] == "het_hybrid"), None)
+    return max(score for _, _, score in curve[: max(1, len(curve) * 4 // 5)]) if curve else None
+
+
+def _convergence(lines: Lines) -> str:
+    text = ""
+    for workload, own in by_workload(part(lines, "convergence")).items():
+        wanted = target(own)
+        if wanted is None:
+            continue
+        rows = []
+        for line in own:
+            reached = next(((steps, seconds) for steps, seconds, score in line["curve"] if score >= wanted), None)
+            rows.append(
+                [
+                    system_of(line),
+                    f"{reached[0]:,}" if reached else "not reached",
+                    f"{reached[1]:.1f}" if reached else "",
+                    f"{line['curve'][-1][1]:.1f}",
+                    f"{line['score']:.4f}",
+                ]
+            )
+        first = own[0]
+        text += (
+            f"## Convergence: {workload}\n\n{first['workers']} workers, {', '.join(first['networks'])} Gbit/s. Target: "
+            f"{first['metric']} {wanted:.4f}, which het_hybrid has after four fifths of its steps.\n\n"
+        )
+        text += table(["system", "steps to target", "seconds to target", "seconds in all", first["metric"]], rows)
+    return text
+
+
+def _staleness(lines: Lines) -> str:
+    text = ""
+    for workload, own in by_workload(part(lines, "staleness")).items():
+        at_zero = {line["seed"]: line["score"] for line in own if float(line["staleness"]) == 0}
+        rows = []
+        for staleness in sorted({float(line["staleness"]) for line in own}):
+            found = [line for line in own if float(line["staleness"]) == staleness]
+            scores = [line["score"] for line in found]
+            apart = [line["score"] - at_zero[line["seed"]] for line in found if line["seed"] in at_zero]
+            published = paper.AUC.get(workload, {})
+            rows.append(
+                [
+                    f"{staleness:g}",
+                    f"{sum(scores) / len(scores):.4f}",
+                    f"{sum(apart) / len(apart):+.4f}" if apart else "",
+                    f"{sum(line['hit_rate'] for line in found) / len(found):.1%}",
+                    f"{published[staleness] - published[0]:+.4f}" if staleness in published else "",
+                ]
+            )
+        first = own[0]
+        text += (
+            f"## Staleness: {workload}\n\n{first['workers']} workers, D={first['dimension']}, "
+            f"{first['settings']['setup']['steps']} steps of each, {len({line['seed'] for line in own})} seeds.\n\n"
+        )
+        text += table(["s", first["metric"], "less s = 0", "hit rate", "paper, less s = 0"], rows)
+    return text
+
+
+def _sweep(lines: Lines, name: str, title: str, of: str) -> str:
+    """Hybrid, cache and others over one setting."""
+    rows = []
+    chosen = [line for line in part(lines, name) if "1" in line["networks"]]
+    for line in sorted(chosen, key=lambda line: (line[of], system_of(line))):
+        one, free = line["networks"]["1"], line["networks"]["free"]
+        rows.append(
+            [
+                str(line[of]),
+                system_of(line),
+                milliseconds(free["median_step_seconds"]),
+                milliseconds(one["communication_seconds"]),
+                f"{line['workers'] * line['batch'] / one['mean_step_seconds']:,.0f}",
+                kilobytes(line, "1"),
+                milliseconds(one["cpu_seconds"]),
+            ]
+        )
+    if not rows:
+        return ""
+    header = [of, "system", "step, free, ms", "comm. at 1 Gbit/s, ms", "examples/s", "bytes, kB", "processor, ms"]
+    return f"## {title}\n\n{chosen[0]['data']}, {chosen[0]['embeddings']:,} rows.\n\n" + table(header, rows)
+
+
+def _counted(lines: Lines, name: str, title: str) -> str:
+    figures = [figure for line in part(lines, name) for figure in line["lines"] if "metric" in figure]
+    if not figures:
+        return ""
+    rows = [
+        [
+            figure["metric"],
+            f"{figure['value']:,.4g} {figure['unit']}",
+            "" if figure["ratio"] is None else f"{figure['ratio']:.3f}",
+            figure["reference"],
+        ]
+        for figure in figures
+    ]
+    return f"## {title}\n\n" + table(["what", "value", "ratio", "reference"], rows)
+
+
+def write(lines: Lines, folder: Path) -> Path:
+    """Writes report.md and its plots; returns the former."""
+    measured = [line for line in lines if "system" in line]
+    head: Line = measured[-1] if measured else {"machine": "", "versions": {}, "commit": ""}
+    real = {line["real"] for line in measured}
+    text = _HEAD.format(
+        machine=head["machine"],
+        versions=", ".join(f"{name} {version}" for name, version in head["versions"].items()),
+        commit=", ".join(sorted({line["commit"] for line in measured})),
+        data="All data is generated." if real == {False} else "Every section names its data as real or generated.",
+        resolution=1e3 * RESOLUTION_SECONDS,
+    )
+    sections = [
+        ("systems", _systems(measured)),
+        ("", _epochs(measured)),
+        ("convergence", _convergence(measured)),
+        ("staleness", _staleness(measured)),
+        ("dimension", _sweep(measured, "dimension", "Dimension", "dimension")),
+        ("workers", _sweep(measured, "workers", "Number of workers", "workers")),
+        ("misses", _counted(lines, "curves", "Bytes and miss rates, counted")),
+        ("", _counted(lines, "scale", "Up to 64 workers and 10^12 parameters, counted")),
+    ]
+    drawn = plots.draw(lines, folder)
+    for name, section in sections:
+        if not section:
+            continue
+        text += "\n" + section
+        if name in drawn:
+            text += f"![{name}]({drawn[name]})\n"
+    file = folder / "report.md"
+    file.write_text(text)
+    return file
