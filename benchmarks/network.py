@@ -185,13 +185,15 @@ def _remove_abandoned() -> None:
 
 
 def _shape(namespace: str, device: str, gigabits: float) -> None:
-    """A token bucket: room for 2 ms of bytes and a large segment, a buffer of 4 ms.
+    """A token bucket: room for 2 ms of bytes and a large segment; a buffer of 4 ms, at least 1 MiB, as switches have.
 
-    Free links have one too, so that every link counts its bytes from its beginning.
+    With less, workers that push at the same time lose packets, and a slow link
+    spends its time on repeating them. Free links have a bucket too, so that every
+    link counts its bytes from its beginning.
     """
     bits = round(min(gigabits, _FASTEST) * 1e9)
     burst = max(bits // 8 // 500, 128 << 10)
-    limit = max(bits // 8 // 250, 256 << 10)
+    limit = max(bits // 8 // 250, 1 << 20)
     rate = ["rate", f"{bits}bit", "burst", str(burst), "limit", str(limit)]
     _run("ip", "netns", "exec", namespace, "tc", "qdisc", "replace", "dev", device, "root", "tbf", *rate)
 
