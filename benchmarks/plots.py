@@ -1,6 +1,5 @@
 """Draws the plots of docs/performance.md from the lines that report.py has saved.
 
-pip install matplotlib
 python -m benchmarks.report --full --save docs/performance.jsonl
 python -m benchmarks.plots docs/performance.jsonl docs/plots
 """

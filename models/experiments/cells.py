@@ -111,7 +111,7 @@ def small() -> list[Cell]:
     cells = _of("systems", wdl, _systems(), Setup(4, 1, NETWORKS, 110, 45, rounds=3))
     cells += _of("systems", reddit, _systems(), Setup(4, 1, NETWORKS[:3], 110, 45, rounds=3))
     for model in CTR[1:]:
-        cells += _of("systems", Workload(model), pair, Setup(4, 1, NETWORKS[:3], 110, 45, rounds=3))
+        cells += _of("systems", Workload(model), pair, Setup(4, 1, ("free", "1"), 110, 45, rounds=3))
     for graph, factor in (("amazon", 0.1), ("ogbn-mag", 0.3)):
         workload = Workload(Model.graphsage, graph, factor)
         cells += _of("systems", workload, pair, Setup(4, 1, ("free", "1"), 110, 16, rounds=2), held_out=20)

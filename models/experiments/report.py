@@ -16,10 +16,12 @@ _HEAD = """# Reproduction of HET's experiments
 Written by `make reproduce`. {machine}; {versions}; commit {commit}. {data}
 
 All workers and servers share this machine's processors, each on an emulated host with a link of its own (network
-namespaces, token buckets; the servers have one link like everybody). Steps on all networks of a cell are made by one
+namespaces, token buckets with a buffer of at least 1 MiB; a server has one link like everybody). Steps on all networks of a cell are made by one
 job in turns. *Communication* is the median step on a network minus the median step on links without a limit, which is
 the compute floor: time that waiting for the network adds, not time that the processors spend on it. *Bytes* are the
-links' counters, per worker and step, headers and Horovod's AllReduce of the dense gradients included. *Processor* time
+links' counters, per worker and step, headers and Horovod's AllReduce of the dense gradients included. A synchronous
+step of N workers is one step of SGD with their mean gradient; N workers of an asynchronous system take N steps at the
+full learning rate in the same time, hence their scores after as many steps. *Processor* time
 is that of all processes together, per worker's step. Communication below {resolution:g} ms cannot be told from noise;
 ratios to it are lower bounds.
 
