@@ -137,9 +137,10 @@ def print_bytes(steps: int, batches: Sequence[int] = BATCHES) -> None:
     for point in bytes_points(steps, batches=batches):
         cache = point.cache
         data = (
-            f"generated: Criteo's cardinalities and skew; {WORKERS} workers, {SHARDS} shards, cache of {cache.capacity} "
-            f"rows, {point.share:.0%} of the ids touched, hit rate {cache.hit_rate:.3f}, {cache.messages:.3g} messages "
-            f"per step for {point.hybrid.messages:.3g}, {'table trained before' if point.trained else 'new table'}"
+            f"generated: Criteo's cardinalities and skew; {WORKERS} workers, {SHARDS} shards, cache of "
+            f"{cache.capacity} rows, {point.share:.0%} of the ids touched, hit rate {cache.hit_rate:.3f}, "
+            f"{cache.messages:.3g} messages per step for {point.hybrid.messages:.3g}, "
+            f"{'table trained before' if point.trained else 'new table'}"
         )
         setting = f"batch {point.batch}, D={DIMENSION}, s={point.staleness:g}, cache {point.share:.0%}"
         setting += ", trained before" if point.trained else ""
