@@ -262,9 +262,11 @@ demo: build
 # --- benchmarks -------------------------------------------------------------
 
 # Programs that benchmarks run: benchmarks/native/NAME_main.cc, compiled as the product is.
+# What they have in common lies beside them.
 BENCH_BINARIES := $(patsubst %.cc,$(BUILD)/release/%,$(sort $(wildcard benchmarks/native/*_main.cc)))
-$(BENCH_BINARIES:%=%.o): | $(PROTO_OBJECTS)
-$(BENCH_BINARIES): %: %.o $(RPC_SOURCES:%.cc=$(BUILD)/release/%.o) $(PROTO_OBJECTS) $(BUILD)/release/libhet_core.a
+BENCH_OBJECTS := $(patsubst %.cc,$(BUILD)/release/%.o,$(sort $(filter-out %_main.cc,$(wildcard benchmarks/native/*.cc))))
+$(BENCH_BINARIES:%=%.o) $(BENCH_OBJECTS): | $(PROTO_OBJECTS)
+$(BENCH_BINARIES): %: %.o $(BENCH_OBJECTS) $(RPC_SOURCES:%.cc=$(BUILD)/release/%.o) $(PROTO_OBJECTS) $(BUILD)/release/libhet_core.a
 	@echo "  link  $(@F)"
 	@$(CXX) $(CXXFLAGS_release) $(filter %.o,$^) -o $@ $(BUILD)/release/libhet_core.a $$(pkg-config --libs grpc++ protobuf) -lpthread
 .PHONY: bench-files bench-binaries

@@ -2,7 +2,7 @@
 
     python -m benchmarks.wire_bytes [--quick]
 
-Real caches, shards and codec in one process (benchmarks/native/wire_bytes_main.cc),
+Real caches, shards and codec in one process (benchmarks/simulation.py),
 staleness 100, a cache of a tenth of the ids that the run touches, of Zipf's ids in
 the long form of a tenth of the vocabulary. The reference,
 computed, has no cache and no smaller numbers: every distinct id of a step is
@@ -13,10 +13,8 @@ as well. The first steps, which fill the caches, do not count.
 
 from __future__ import annotations
 
-import json as json_
 import os
-import subprocess
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Annotated, NamedTuple
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -25,13 +23,14 @@ import numpy as np
 import typer
 
 from benchmarks.figures import figure
-from benchmarks.peers.coprocess import program
+from benchmarks.simulation import simulate
 from benchmarks.zipf import SKEW, VOCABULARY, ZipfIds
 from models.data.synthetic_criteo import Generator
 
 STALENESS = 100
 SHARE = 0.1
 SHARDS = 2
+WIRES = {"float32": "float32", "bfloat16": "16 bits", "int8": "8 bits"}
 
 
 class Workload(NamedTuple):
@@ -64,37 +63,39 @@ def zipf(size: int) -> Workload:
     )
 
 
-def measure(workload: Workload, steps: int, warm: int, rows: int = 0) -> None:
-    """`rows`: of the cache; 0: SHARE of the ids touched."""
-    numbers = (workload.workers, steps, warm, workload.size, rows or SHARE, STALENESS, SHARDS, *workload.dimensions)
-    command = [str(program("wire_bytes")), *map(str, numbers)]
-    batches: Iterable[np.ndarray] = map(workload.batch, range(steps * workload.workers))
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdin is not None and process.stdout is not None
-        for ids in batches:
-            process.stdin.write(np.ascontiguousarray(ids, np.int64).data)
-        process.stdin.close()
-        lines = process.stdout.read().splitlines()
-    if process.returncode != 0:
-        raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
-    for line in lines:
-        found = json_.loads(line)
-        share = found["capacity"] / found["distinct"]
+def measure(workload: Workload, steps: int, warm: int, rows: int | None = None) -> None:
+    """`rows`: of the cache; None: SHARE of the ids touched."""
+    batches = [workload.batch(number) for number in range(steps * workload.workers)]
+    for dimension in workload.dimensions:
+        found = simulate(
+            batches,
+            workers=workload.workers,
+            steps=steps,
+            warm=warm,
+            shards=SHARDS,
+            dimension=dimension,
+            staleness=STALENESS,
+            rows=rows,
+            share=SHARE if rows is None else None,
+            formats=tuple(WIRES),
+        )
+        without_cache = found.unique * 2 * (8 + 4 * dimension)
         data = (
             f"{workload.name}; {workload.workers} workers, {SHARDS} shards, s={STALENESS}, cache of "
-            f"{found['capacity']} rows, {share:.0%} of the ids touched, hit rate {found['hit_rate']:.3f}, steps "
-            f"{warm} to {steps}"
+            f"{found.capacity} rows, {found.capacity / found.distinct:.0%} of the ids touched, hit rate "
+            f"{found.hit_rate:.3f}, steps {warm} to {steps}"
         )
-        for wire in ("float32", "16 bits", "8 bits"):
-            for kind in ("payload", "wire"):
+        for name, wire in WIRES.items():
+            both = found.formats[name].worker
+            for kind, value in (("payload", both.payload), ("wire", both.wire)):
                 figure(
                     "wire_bytes",
-                    f"{kind}, {wire}, D={found['dimension']}",
-                    found[wire][kind] / 1e3,
+                    f"{kind}, {wire}, D={dimension}",
+                    value / 1e3,
                     "kB per worker and step",
                     data=data,
-                    reference=f"no cache, float32, 8-byte ids: {found['without_cache'] / 1e3:.1f} kB",
-                    ratio=found[wire][kind] / found["without_cache"],
+                    reference=f"no cache, float32, 8-byte ids: {without_cache / 1e3:.1f} kB",
+                    ratio=value / without_cache,
                 )
 
 

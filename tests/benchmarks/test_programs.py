@@ -20,45 +20,6 @@ def built(name: str) -> str:
         pytest.skip(str(error))
 
 
-def wire_bytes(ids: np.ndarray, *, workers: int, warm: int, share: float, staleness: int, dimension: int) -> dict:
-    """`ids` is int64 (steps, workers, size)."""
-    steps, _, size = ids.shape
-    numbers = (workers, steps, warm, size, share, staleness, 2, dimension)
-    result = subprocess.run(
-        [built("wire_bytes"), *map(str, numbers)], input=ids.tobytes(), stdout=subprocess.PIPE, check=True
-    )
-    return json.loads(result.stdout)
-
-
-def test_without_hits_payload_is_the_rows_and_gradients_of_every_step():
-    # 64 ids, each step all of them, and no cache to speak of: every row is pulled and pushed.
-    ids = np.tile(np.arange(64, dtype=np.int64), (6, 1, 1))
-    found = wire_bytes(ids, workers=1, warm=2, share=0.0, staleness=0, dimension=8)
-    assert (found["distinct"], found["capacity"], found["unique"], found["hit_rate"]) == (64, 0, 64, 0)
-    assert found["without_cache"] == 64 * 2 * (8 + 32)
-    values = 64 * 2 * 32
-    # Ids are small differences: a byte or two each.
-    assert values + 2 * 64 <= found["float32"]["payload"] <= values + 4 * 64
-    assert values // 2 + 2 * 64 <= found["16 bits"]["payload"] <= values // 2 + 4 * 64
-    assert values // 4 <= found["8 bits"]["payload"] <= values // 4 + 2 * 64 * 4 + 4 * 64
-    assert found["float32"]["wire"] > found["float32"]["payload"]
-
-
-def test_with_everything_cached_no_row_travels_between_expiries():
-    ids = np.tile(np.arange(64, dtype=np.int64), (10, 1, 1))
-    found = wire_bytes(ids, workers=1, warm=2, share=1.0, staleness=100, dimension=8)
-    assert found["hit_rate"] == 1
-    assert found["float32"]["payload"] < 64 * 4  # ids to validate
-
-
-def test_it_refuses_a_stream_that_ends_early():
-    result = subprocess.run(
-        [built("wire_bytes"), *["1", "2", "1", "8", "0.5", "1", "1", "4"]], input=b"12345678", capture_output=True
-    )
-    assert result.returncode == 1
-    assert b"the ids end after 8 bytes of 128" in result.stderr
-
-
 def test_the_limit_does_the_work(tmp_path):
     ids = np.array([[1, 1, 0, 1]], np.int64)
     file = tmp_path / "ids.bin"
