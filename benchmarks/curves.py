@@ -82,7 +82,7 @@ def bytes_points(
     Batches above 512 take a quarter of the steps.
     """
 
-    def run(ids: list[np.ndarray], staleness: float, trained: bool, **cache: float) -> Result:
+    def run(ids: list[np.ndarray], staleness: float, trained: bool, rows: int) -> Result:
         return simulate(
             ids,
             workers=workers,
@@ -93,13 +93,15 @@ def bytes_points(
             staleness=staleness,
             formats=tuple(WIRES),
             trained=trained,
-            **cache,  # type: ignore[arg-type]
+            rows=rows,
         )
 
     for batch in (BATCH, *(batch for batch in batches if batch != BATCH)):
         count = (steps if batch <= 512 else steps // 4) * workers
         make = streams.criteo(batch)
         ids = [make(number) for number in range(count)]
+        # Counted here, so that the batches are held once.
+        touched = np.unique(np.concatenate([np.unique(one) for one in ids])).size
         settings: list[tuple[float, float, bool]] = [(STALENESS, SHARE, False)]
         if batch == BATCH:
             settings.append((STALENESS, SHARE, True))
@@ -109,7 +111,7 @@ def bytes_points(
         for staleness, share, trained in settings:
             if trained not in hybrids:
                 hybrids[trained] = run(ids, 0, trained, rows=0)
-            cached = run(ids, staleness, trained, share=share)
+            cached = run(ids, staleness, trained, rows=int(share * touched))
             yield Point(batch, staleness, share, trained, cached, hybrids[trained])
 
 
@@ -133,28 +135,27 @@ def miss_rates(
             )
 
 
-def print_bytes(steps: int, batches: Sequence[int] = BATCHES) -> None:
-    for point in bytes_points(steps, batches=batches):
-        cache = point.cache
-        data = (
-            f"generated: Criteo's cardinalities and skew; {WORKERS} workers, {SHARDS} shards, cache of "
-            f"{cache.capacity} rows, {point.share:.0%} of the ids touched, hit rate {cache.hit_rate:.3f}, "
-            f"{cache.messages:.3g} messages per step for {point.hybrid.messages:.3g}, "
-            f"{'table trained before' if point.trained else 'new table'}"
+def print_point(point: Point) -> None:
+    cache = point.cache
+    data = (
+        f"generated: Criteo's cardinalities and skew; {WORKERS} workers, {SHARDS} shards, cache of "
+        f"{cache.capacity} rows, {point.share:.0%} of the ids touched, hit rate {cache.hit_rate:.3f}, "
+        f"{cache.messages:.3g} messages per step for {point.hybrid.messages:.3g}, "
+        f"{'table trained before' if point.trained else 'new table'}"
+    )
+    setting = f"batch {point.batch}, D={DIMENSION}, s={point.staleness:g}, cache {point.share:.0%}"
+    setting += ", trained before" if point.trained else ""
+    for wire, reference in (("float32", "float32"), ("bfloat16", "float32"), ("bfloat16", "bfloat16")):
+        hybrid = point.hybrid.formats[reference].worker.payload
+        figure(
+            "curves",
+            f"payload, {WIRES[wire]} to hybrid's {WIRES[reference]}, {setting}",
+            cache.formats[wire].worker.payload / 1e3,
+            "kB per worker and step",
+            data=data,
+            reference=f"hybrid without cache, {WIRES[reference]}: {hybrid / 1e3:.1f} kB",
+            ratio=point.ratio(wire, reference),
         )
-        setting = f"batch {point.batch}, D={DIMENSION}, s={point.staleness:g}, cache {point.share:.0%}"
-        setting += ", trained before" if point.trained else ""
-        for wire, reference in (("float32", "float32"), ("bfloat16", "float32"), ("bfloat16", "bfloat16")):
-            hybrid = point.hybrid.formats[reference].worker.payload
-            figure(
-                "curves",
-                f"payload, {WIRES[wire]} to hybrid's {WIRES[reference]}, {setting}",
-                cache.formats[wire].worker.payload / 1e3,
-                "kB per worker and step",
-                data=data,
-                reference=f"hybrid without cache, {WIRES[reference]}: {hybrid / 1e3:.1f} kB",
-                ratio=point.ratio(wire, reference),
-            )
 
 
 def print_misses(stream: Stream, warm: int) -> None:
@@ -187,9 +188,11 @@ def main(
 ) -> None:
     if only is not What.misses:
         if quick:
-            print_bytes(50, (BATCH, 32))
+            points = bytes_points(50, batches=(BATCH, 32))
         else:
-            print_bytes(1000)
+            points = bytes_points(1000)
+        for point in points:
+            print_point(point)
     if only is What.bytes:
         return
     # Steps, of which the last third counts: caches are full, counts of uses have settled.
