@@ -14,7 +14,7 @@ from matplotlib import pyplot as plt
 
 Line = dict[str, Any]
 Lines = Sequence[Line]
-_MISSES = re.compile(r"misses per distinct id, ([^,]+), (\w+), cache (\d+)%")
+MISSES = re.compile(r"misses per distinct id, (?P<stream>[^,]+), (?P<policy>\w+), cache (?P<share>\d+)%")
 
 
 def system_of(line: Line) -> str:
@@ -87,9 +87,10 @@ def _over(of: str) -> Callable[[Lines, Any], None]:
 def misses(lines: Lines, axis: Any) -> None:
     curves: dict[str, list[tuple[float, float]]] = {}
     for figure in (figure for line in lines for figure in line["lines"] if "metric" in figure):
-        found = _MISSES.match(figure["metric"])
-        if found:
-            curves.setdefault(f"{found[1]}, {found[2]}", []).append((float(found[3]), figure["value"]))
+        found = MISSES.match(figure["metric"])
+        if found is not None:
+            points = curves.setdefault(f"{found['stream']}, {found['policy']}", [])
+            points.append((float(found["share"]), figure["value"]))
     _curves(axis, curves)
     axis.set(title="Misses", xlabel="cache, % of the table", ylabel="% of a step's distinct ids", ylim=(0, None))
 

@@ -161,7 +161,9 @@ def test_targets_curves_and_staleness(tmp_path):
         line("het_cache", "inf", 0.0, 0.70, **of("staleness")),
         {"settings": {"part": "curves", "quick": True}, "lines": [
             {"metric": "misses per distinct id, reddit, lfu, cache 3% of the table", "value": 70.0, "unit": "%",
-             "ratio": 1.1, "reference": "HET's figure"},
+             "ratio": 1.1, "reference": "HET's figure: 71 %"},
+            {"metric": "payload, 16 bits to hybrid's float32, batch 128, s=100", "value": 100.0, "unit": "kB",
+             "ratio": 0.1, "reference": "hybrid"},
         ]},
     ]  # fmt: skip
     text = report.write(lines, tmp_path).read_text()
@@ -169,7 +171,8 @@ def test_targets_curves_and_staleness(tmp_path):
     assert row(text, "het_cache 100")[1:3] == ["8", "1.0"]
     assert row(text, "tf_ps")[1:3] == ["not reached", ""]
     assert row(text, "inf")[1:3] == ["0.7000", "-0.0500"]
-    assert "70 %" in text
+    assert "| reddit | lfu | 70.0 (71) |" in text
+    assert "| batch 128, s=100 | 90.0% |" in text
     assert {file.name for file in tmp_path.iterdir()} == {
         "report.md", "convergence.svg", "staleness.svg", "misses.svg",
     }  # fmt: skip
