@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -200,6 +201,13 @@ def _since(before: int | None, after: int | None, so_far: int | None) -> int | N
     return None if before is None or after is None or so_far is None else so_far + after - before
 
 
+def refuse_divergence(losses: Sequence[float]) -> None:
+    """Raises: ValueError: a loss is no number: times and bytes of such a training say nothing."""
+    for step, loss in enumerate(losses):
+        if not math.isfinite(loss):
+            raise ValueError(f"the loss was {loss} in step {step}: the training diverges; use a smaller learning rate")
+
+
 def train(
     job: Job,
     where: network.Network,
@@ -221,6 +229,10 @@ def train(
       rounds: in which the steps are made; a multiple of them are.
       curve: the model is scored after every round, not at the end alone.
       told: is called with the number of steps made, after every turn.
+
+    Raises:
+      PeerUnavailable: a process ended, or did not answer in time.
+      ValueError: the training diverges.
     """
     losses = list(job.ask(f"steps {warm_up}", "times")[0]["losses"])
     networks = [Measured(rate) for rate in (rates if where.emulated else rates[:1])]
@@ -243,6 +255,7 @@ def train(
             for name, count in after.caches.items():
                 counters[name] = counters.get(name, 0) + count - before.caches[name]
             losses += answers[0]["losses"]
+            refuse_divergence(losses)
             made += each
             told(made)
         if curve or number == rounds - 1:

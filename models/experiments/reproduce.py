@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -63,7 +63,11 @@ class Results:
         file.write_text("".join(json.dumps(line) + "\n" for line in self.lines))
 
     def has(self, settings: dict[str, Any]) -> bool:
-        return any(line["settings"] == settings for line in self.lines)
+        return bool(self.of([settings]))
+
+    def of(self, planned: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The lines with these settings, in their order; a file may have others, of an earlier plan."""
+        return [line for settings in planned for line in self.lines if line["settings"] == settings]
 
     def add(self, settings: dict[str, Any], line: dict[str, Any]) -> None:
         self.lines.append({"settings": settings, **line})
@@ -157,12 +161,13 @@ def main(
     folder = folder or ROOT / "build" / ("reproduction-full" if full else "reproduction")
     console = Console(stderr=True)
     results = Results(folder / "results.jsonl")
-    chosen = [cell for cell in (cells.full() if full else cells.small()) if only in cell.name]
+    planned = cells.full() if full else cells.small()
+    counting = {name: {"part": name, "quick": not full} for name in COUNTED}
+    chosen = [cell for cell in planned if only in cell.name]
     if not chosen:
         raise typer.BadParameter(f"no cell's name has {only!r}; one is: {cells.small()[0].name}")
     failed = []
-    for name in () if only else COUNTED:
-        settings = {"part": name, "quick": not full}
+    for name, settings in () if only else counting.items():
         if not results.has(settings):
             console.print(f"{name}: counting")
             try:
@@ -171,7 +176,7 @@ def main(
                 failed.append(name)
                 console.print(f"failed: {error}")
     failed += run_all(chosen, results, console)
-    written = report.write(results.lines, folder)
+    written = report.write(results.of([*counting.values(), *(cell.settings() for cell in planned)]), folder)
     console.print(f"report: {written}")
     if failed:
         sys.exit(f"failed, run again to try them: {', '.join(failed)}")

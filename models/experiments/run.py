@@ -158,6 +158,7 @@ def experiment(
 
     Raises:
       PeerUnavailable, ShardError, NetworkError: a process did not come up, or ended.
+      ValueError: the training diverges.
     """
     with network.named(setup.networks[0], job.hosts_for(setup.workers, setup.servers)) as hosts:
         spec = job.placed(spec, hosts, setup.workers, setup.servers)

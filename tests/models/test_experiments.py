@@ -11,7 +11,7 @@ import time
 import psutil
 import pytest
 
-from models.experiments import run
+from models.experiments import job, run
 from models.experiments.spec import Model, System
 from processes import ROOT, clean_environment, needs_namespaces
 
@@ -118,6 +118,13 @@ def test_networks_take_turns_and_the_model_is_scored_after_each_round(tmp_path):
     assert [steps for steps, _, _ in line["curve"]] == [13, 21]
     assert line["curve"][-1][2] == line["score"]
     assert offspring() == []
+
+
+def test_a_training_that_diverges_is_no_result():
+    job.refuse_divergence([0.7, 0.6])
+    for loss in (float("nan"), float("inf")):
+        with pytest.raises(ValueError, match=f"was {loss} in step 1: .* smaller learning rate"):
+            job.refuse_divergence([0.7, loss, 0.5])
 
 
 @pytest.mark.parametrize("name", ["fast", "0", "free,loopback", ""])

@@ -112,6 +112,19 @@ def test_a_line_counts_for_the_same_settings_alone(monkeypatch, tmp_path):
     assert len(fake.asked) == 6
 
 
+def test_lines_of_an_earlier_plan_are_kept_and_not_reported(monkeypatch, tmp_path):
+    Fake(monkeypatch)
+    file = tmp_path / "results.jsonl"
+    first, second, other = cell(System.het_ps), cell(System.het_ar), cell(System.het_ar, learning_rate=0.5)
+    run(reproduce.Results(file), [second, other, first])
+    results = reproduce.Results(file)
+    assert len(results.lines) == 3
+    assert [line["settings"] for line in results.of([first.settings(), second.settings()])] == [
+        first.settings(),
+        second.settings(),
+    ]
+
+
 @pytest.mark.parametrize("plan", [cells.small, cells.full])
 def test_the_plans_have_what_the_paper_has(plan):
     planned = plan()
