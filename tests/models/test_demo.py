@@ -61,7 +61,7 @@ def test_rows_of_a_file_and_no_wire(tmp_path):
     assert "the shard is inside the worker" in said and "saved" not in said
 
 
-@pytest.mark.parametrize(("name", "workers"), zip(REAL, (2, 1, 1), strict=True))
+@pytest.mark.parametrize(("name", "workers"), list(zip(REAL, (2, 1, 1), strict=True)))
 def test_real_rows(name, workers):
     folder = os.environ.get("HET_TF_DATA")
     if not folder:
