@@ -123,7 +123,7 @@ class Generator:
         laws = [_law(field) for field in range(len(CARDINALITIES))]
         self._ranks = RankSampler(laws)
         self._missing_rank = np.array([_missing_rank(f, law) for f, law in enumerate(laws)])
-        self._key = _mix64(np.array([seed], np.uint64) ^ np.uint64(0x9E3779B97F4A7C15))
+        self._key = mix64(np.array([seed], np.uint64) ^ np.uint64(0x9E3779B97F4A7C15))
         # A field's weights are the smaller the more values it has: what can be
         # learnt lies where rows repeat, as it does in real logs.
         self._field_scale = (1.0 / (1.0 + np.log10(CARDINALITIES))).astype(np.float32)
@@ -209,7 +209,7 @@ def _scatter(ranks):
     return x.astype(np.int64)
 
 
-def _mix64(x):
+def mix64(x):
     """splitmix64's finalizer."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -221,7 +221,7 @@ def _hashed_normal(ids, key):
 
     The sum of four 16-bit uniform numbers: within +-3.5, deviation 1.
     """
-    parts = _mix64(ids.astype(np.uint64) ^ key).view(np.uint16)
+    parts = mix64(ids.astype(np.uint64) ^ key).view(np.uint16)
     total = parts.reshape(*ids.shape, 4).sum(axis=-1, dtype=np.int32)
     return (total - 2 * 65535).astype(np.float32) * np.float32(3.0**0.5 / 65536)
 

@@ -137,7 +137,7 @@ def small() -> list[Cell]:
 
 
 def full() -> list[Cell]:
-    """All workloads on all systems in the paper's topology, and the whole curves."""
+    """All workloads on all systems in the paper's topology, and the whole curves; Reddit's graph at 0.3 of its size."""
     workloads = [*map(Workload, CTR)]
     workloads += [Workload(Model.graphsage, graph, 0.3 if graph == "reddit" else 1.0) for graph in GRAPHS]
     cells = []

@@ -21,7 +21,6 @@ from models.experiments.spec import Data
 
 CRITEO_ROWS = 45_840_617  # in the published training file
 HELD_OUT_SHARE = 0.1
-_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,9 +40,7 @@ class Made:
 
 def hashed(ids: np.ndarray, vocabulary: int) -> np.ndarray:
     """Any int64 ids to [0, vocabulary), all alike likely."""
-    mixed = ids.astype(np.uint64) * _MULTIPLIER
-    mixed ^= mixed >> np.uint64(32)
-    return (mixed * _MULTIPLIER >> np.uint64(33)).astype(np.int64) % vocabulary
+    return (synthetic_criteo.mix64(ids.astype(np.uint64)) % np.uint64(vocabulary)).astype(np.int64)
 
 
 def criteo_rows(

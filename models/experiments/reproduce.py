@@ -1,6 +1,6 @@
 """Runs all cells of the reproduction and writes the report.
 
-    make reproduce                      # the small plan, under 40 minutes on two processors
+    make reproduce                      # the small plan, cut for 40 minutes on two processors
     make reproduce FULL=1               # all of it, hours
     python -m models.experiments.reproduce [--full] [--only TEXT] [--folder FOLDER]
 
@@ -31,10 +31,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from benchmarks import network
 from benchmarks.figures import ROOT
 from benchmarks.peers.environments import PeerUnavailable
+from benchmarks.streams import FANOUTS
 from het_tf.shard_process import ShardError
 from models.experiments import cells, data, report
 from models.experiments.cells import Cell
-from models.experiments.run import FANOUTS, experiment
+from models.experiments.run import experiment
 from models.train_graphsage import read as read_graph
 
 # Programs that print JSON lines of their own: counted bytes and miss rates.

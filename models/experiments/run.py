@@ -33,12 +33,11 @@ import het_tf
 from benchmarks import network
 from benchmarks.figures import commit, machine
 from benchmarks.peers.environments import PeerUnavailable
+from benchmarks.streams import FANOUTS
 from het_tf.shard_process import ShardError
 from models.experiments import data, job
 from models.experiments.spec import ASYNCHRONOUS, Model, Spec, System
 from models.train_graphsage import read as read_graph
-
-FANOUTS = (5, 5)
 
 
 def versions() -> dict[str, str]:
