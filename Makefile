@@ -47,7 +47,7 @@ one_at_a_time = mkdir -p $(BUILD) && flock $(BUILD) $(MAKE) --no-print-directory
 
 # --- rooms ------------------------------------------------------------------
 
-CORE_ROOMS := base consistency optimizer initializer store shard cache gpu testing
+CORE_ROOMS := base consistency optimizer initializer store storage shard cache gpu testing
 sources = $(filter-out %_test.cc %_main.cc %.cu.cc %_gpu.cc,$(sort $(wildcard kernels/$(1)/*.cc)))
 tests = $(sort $(wildcard kernels/$(1)/*_test.cc))
 
@@ -94,11 +94,11 @@ $(BUILD)/$(1)/libhet_testing.a: $$(TESTING_SOURCES:%.cc=$(BUILD)/$(1)/%.o)
 	@ar rcs $$@ $$^
 $$(CORE_TESTS:%.cc=$(BUILD)/$(1)/%): $(BUILD)/$(1)/%: $(BUILD)/$(1)/%.o $(BUILD)/$(1)/libhet_testing.a $(BUILD)/$(1)/libhet_core.a $(BUILD)/$(1)/libgtest.a
 	@echo "  link  [$(1)] $$(@F)"
-	@$(CXX) $$(CXXFLAGS_$(1)) $$< -o $$@ -Wl,--start-group $(BUILD)/$(1)/libhet_testing.a $(BUILD)/$(1)/libhet_core.a $(BUILD)/$(1)/libgtest.a -Wl,--end-group -lpthread
+	@$(CXX) $$(CXXFLAGS_$(1)) $$< -o $$@ -Wl,--start-group $(BUILD)/$(1)/libhet_testing.a $(BUILD)/$(1)/libhet_core.a $(BUILD)/$(1)/libgtest.a -Wl,--end-group -lz -lpthread
 $$(RPC_SOURCES:%.cc=$(BUILD)/$(1)/%.o) $$(RPC_TESTS:%.cc=$(BUILD)/$(1)/%.o) $(BUILD)/$(1)/kernels/rpc/shard_server_main.o: | $(PROTO_OBJECTS)
 $$(RPC_TESTS:%.cc=$(BUILD)/$(1)/%): $(BUILD)/$(1)/%: $(BUILD)/$(1)/%.o $$(RPC_SOURCES:%.cc=$(BUILD)/$(1)/%.o) $(PROTO_OBJECTS) $(BUILD)/$(1)/libhet_testing.a $(BUILD)/$(1)/libhet_core.a $(BUILD)/$(1)/libgtest.a
 	@echo "  link  [$(1)] $$(@F)"
-	@$(CXX) $$(CXXFLAGS_$(1)) $$(filter %.o,$$^) -o $$@ -Wl,--start-group $(BUILD)/$(1)/libhet_testing.a $(BUILD)/$(1)/libhet_core.a $(BUILD)/$(1)/libgtest.a -Wl,--end-group $$$$(pkg-config --libs grpc++ protobuf) -lpthread
+	@$(CXX) $$(CXXFLAGS_$(1)) $$(filter %.o,$$^) -o $$@ -Wl,--start-group $(BUILD)/$(1)/libhet_testing.a $(BUILD)/$(1)/libhet_core.a $(BUILD)/$(1)/libgtest.a -Wl,--end-group $$$$(pkg-config --libs grpc++ protobuf) -lz -lpthread
 -include $$(shell find $(BUILD)/$(1) -name '*.d' 2>/dev/null)
 endef
 $(foreach config,release asan tsan,$(eval $(call rules_for,$(config))))
@@ -268,7 +268,7 @@ BENCH_OBJECTS := $(patsubst %.cc,$(BUILD)/release/%.o,$(sort $(filter-out %_main
 $(BENCH_BINARIES:%=%.o) $(BENCH_OBJECTS): | $(PROTO_OBJECTS)
 $(BENCH_BINARIES): %: %.o $(BENCH_OBJECTS) $(RPC_SOURCES:%.cc=$(BUILD)/release/%.o) $(PROTO_OBJECTS) $(BUILD)/release/libhet_core.a
 	@echo "  link  $(@F)"
-	@$(CXX) $(CXXFLAGS_release) $(filter %.o,$^) -o $@ $(BUILD)/release/libhet_core.a $$(pkg-config --libs grpc++ protobuf) -lpthread
+	@$(CXX) $(CXXFLAGS_release) $(filter %.o,$^) -o $@ $(BUILD)/release/libhet_core.a $$(pkg-config --libs grpc++ protobuf) -lz -lpthread
 .PHONY: bench-files bench-binaries
 bench-files: $(BENCH_BINARIES)
 bench-binaries: setup

@@ -49,6 +49,12 @@ class CodecStore final : public EmbeddingStore {
   Status Assign(TableId table, Staleness staleness, Span<const RowId> ids,
                 Span<const float> rows) override;
   Result<std::vector<ShardStats>> Stats() override;
+  Result<CheckpointProgress> Snapshot(const SnapshotRequest& request) override {
+    return shard_->Snapshot(request);
+  }
+  Result<CheckpointProgress> Restore(const RestoreRequest& request) override {
+    return shard_->Restore(request);
+  }
   Traffic traffic() const override { return {}; }
 
   // What has passed since the last call.

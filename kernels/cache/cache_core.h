@@ -7,7 +7,7 @@
 // fetch never overtakes a push that was made before it.
 //
 // Ownership: shared; flights under way keep it alive. Thread-safety: Run,
-// stats and ForgetCopies may be called from any thread; everything else wants
+// stats, ForgetCopies and ForgetAll may be called from any thread; everything else wants
 // the lock. Lock order: mutex is a leaf; the store and `done` are called
 // without it.
 
@@ -73,6 +73,7 @@ class CacheCore : public std::enable_shared_from_this<CacheCore> {
   // After rows were overwritten at the store: copies go, or are fetched before
   // they are read again.
   void ForgetCopies(Span<const RowId> ids) HET_EXCLUDES(mutex);
+  Status ForgetAll() HET_EXCLUDES(mutex);
 
   mutable Mutex mutex;
 
@@ -262,6 +263,7 @@ class CacheCore : public std::enable_shared_from_this<CacheCore> {
     return entries_.step(entry).learning_rate * entries_.step(entry).step_scale;
   }
   void Drop(Entry entry) HET_REQUIRES(mutex);
+  void ForgetCopy(Entry entry) HET_REQUIRES(mutex);
   // Where the gradient of the next evicted row goes.
   PushBatch* OutboxBatch() HET_REQUIRES(mutex);
 

@@ -340,16 +340,33 @@ void CacheCore::ForgetCopies(Span<const RowId> ids) {
   UnstageAll();
   for (const RowId id : ids) {
     const Entry entry = entries_.Find(id);
-    if (entry == Entries::kNone) continue;
-    if (entries_[entry].pins > 0) {
-      // In use: a fetch that is under way may be older than the new values.
-      entries_[entry].outdated = true;
-      continue;
-    }
-    policy_->Forget(entry);
-    --idle_;
-    Drop(entry);
+    if (entry != Entries::kNone) ForgetCopy(entry);
   }
+}
+
+Status CacheCore::ForgetAll() {
+  MutexLock lock(&mutex);
+  if (counts.pending_rows > 0) {
+    return FailedPrecondition("table '", table_.name, "': updates of ",
+                              counts.pending_rows, " rows are pending: flush "
+                              "before the copies are forgotten");
+  }
+  UnstageAll();
+  for (Entry entry = 0; entry < entries_.end(); ++entry) {
+    if (entries_[entry].occupied) ForgetCopy(entry);
+  }
+  return OkStatus();
+}
+
+void CacheCore::ForgetCopy(Entry entry) {
+  if (entries_[entry].pins > 0) {
+    // In use: a fetch that is under way may be older than the new values.
+    entries_[entry].outdated = true;
+    return;
+  }
+  policy_->Forget(entry);
+  --idle_;
+  Drop(entry);
 }
 
 }  // namespace het

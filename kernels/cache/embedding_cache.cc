@@ -180,6 +180,8 @@ class Cache final : public EmbeddingCache {
     return OkStatus();
   }
 
+  Status Forget() override { return core_->ForgetAll(); }
+
   CacheStats stats() const override { return core_->stats(); }
 
  private:

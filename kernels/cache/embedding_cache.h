@@ -184,6 +184,11 @@ class EmbeddingCache {
   // unbounded staleness there is none, so they stay. Blocks.
   virtual Status Assign(Span<const RowId> ids, Span<const float> rows) = 0;
 
+  // Forgets this worker's copies of all rows, which the store has replaced
+  // (EmbeddingStore::Restore): what is in use is fetched again before it is next
+  // read. FAILED_PRECONDITION while updates are pending.
+  virtual Status Forget() = 0;
+
   virtual CacheStats stats() const = 0;
 };
 

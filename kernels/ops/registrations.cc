@@ -74,6 +74,11 @@ absl::Status CheckClocksShape(InferenceContext* c) {
   return absl::OkStatus();
 }
 
+absl::Status ProgressShape(InferenceContext* c) {
+  c->set_output(0, c->Vector(3));
+  return absl::OkStatus();
+}
+
 absl::Status VectorShape(InferenceContext* c) {
   c->set_output(0, c->Vector(InferenceContext::kUnknownDim));
   return absl::OkStatus();
@@ -225,6 +230,50 @@ Which copies of rows may be read: current <= start + staleness and
 global <= current + staleness, the conditions of HET, for clocks [n] >= 0.
 
 staleness: in clock ticks; -1 is unbounded.
+)doc");
+
+REGISTER_OP("HetEmbeddingForget")
+    .Input("table: resource")
+    .SetIsStateful()
+    .SetShapeFn(tensorflow::shape_inference::NoOutputs)
+    .Doc("Forgets this worker's copies of all rows; nothing may be pending.");
+
+REGISTER_OP("HetStoreSnapshot")
+    .Input("store: resource")
+    .Input("directory: string")
+    .Input("mark: string")
+    .Input("name: string")
+    .Input("base: string")
+    .Input("call: int64")
+    .Output("progress: int64")
+    .SetIsStateful()
+    .SetShapeFn(ProgressShape)
+    .Doc(R"doc(
+Begins a checkpoint at every shard, of the rows as they are now, and says how far
+it is: done (0 or 1), rows and bytes. Further calls with the same `call` only say
+how far it is.
+
+directory: for a shard in this process; others have been told theirs.
+mark: what the directory's het_tf.mark has.
+base: the checkpoint since which changed rows are written; "": all rows.
+)doc");
+
+REGISTER_OP("HetStoreRestore")
+    .Input("store: resource")
+    .Input("directory: string")
+    .Input("mark: string")
+    .Input("names: string")
+    .Input("shards: int64")
+    .Input("call: int64")
+    .Output("progress: int64")
+    .SetIsStateful()
+    .SetShapeFn(ProgressShape)
+    .Doc(R"doc(
+Puts a checkpoint's rows in the place of all rows, with calls as in
+HetStoreSnapshot. An error before it is done leaves everything as it was.
+
+names: [n], a full checkpoint and those that build on it, in order.
+shards: [n], by how many shards each was written.
 )doc");
 
 REGISTER_OP("HetStoreTraffic")

@@ -36,6 +36,16 @@ TrafficBytes FromMessage(const v1::TrafficBytes& message) {
           message.framing()};
 }
 
+void Fill(const CheckpointPlace& place, v1::CheckpointPlace* message) {
+  message->set_mark(place.mark);
+  message->set_shard_index(static_cast<std::uint32_t>(place.shard));
+  message->set_shard_count(static_cast<std::uint32_t>(place.shards));
+}
+
+CheckpointPlace FromMessage(const v1::CheckpointPlace& message) {
+  return {{}, message.mark(), message.shard_index(), message.shard_count()};
+}
+
 }  // namespace
 
 v1::CreateTableRequest ToMessage(const TableSpec& spec) {
@@ -58,6 +68,56 @@ TableSpec FromMessage(const v1::CreateTableRequest& message) {
   spec.optimizer = FromMessage(message.optimizer());
   spec.synchronous = message.synchronous();
   return spec;
+}
+
+v1::SnapshotRequest ToMessage(const SnapshotRequest& request) {
+  v1::SnapshotRequest message;
+  Fill(request.place, message.mutable_place());
+  message.set_name(request.name);
+  message.set_base(request.base);
+  message.set_call(request.call);
+  return message;
+}
+
+SnapshotRequest FromMessage(const v1::SnapshotRequest& message) {
+  return {FromMessage(message.place()), message.name(), message.base(),
+          message.call()};
+}
+
+v1::RestoreRequest ToMessage(const RestoreRequest& request) {
+  v1::RestoreRequest message;
+  Fill(request.place, message.mutable_place());
+  for (const RestoreRequest::Part& part : request.chain) {
+    v1::CheckpointPart* added = message.add_chain();
+    added->set_name(part.name);
+    added->set_shard_count(static_cast<std::uint32_t>(part.shards));
+  }
+  message.set_call(request.call);
+  message.set_commit(request.commit);
+  return message;
+}
+
+RestoreRequest FromMessage(const v1::RestoreRequest& message) {
+  RestoreRequest request;
+  request.place = FromMessage(message.place());
+  for (const v1::CheckpointPart& part : message.chain()) {
+    request.chain.push_back({part.name(), part.shard_count()});
+  }
+  request.call = message.call();
+  request.commit = message.commit();
+  return request;
+}
+
+v1::CheckpointProgress ToMessage(const CheckpointProgress& progress) {
+  v1::CheckpointProgress message;
+  message.set_done(progress.done);
+  message.set_rows(progress.rows);
+  message.set_bytes(progress.bytes);
+  return message;
+}
+
+CheckpointProgress FromMessage(const v1::CheckpointProgress& message) {
+  return {message.done(), message.rows(), message.bytes()};
 }
 
 v1::StatsReply ToMessage(const ShardStats& stats) {

@@ -12,6 +12,15 @@ namespace het {
 v1::CreateTableRequest ToMessage(const TableSpec& spec);
 TableSpec FromMessage(const v1::CreateTableRequest& message);
 
+// Without the shard's incarnation, which is the client's to say.
+v1::SnapshotRequest ToMessage(const SnapshotRequest& request);
+v1::RestoreRequest ToMessage(const RestoreRequest& request);
+// Without a directory, which is the shard's to say.
+SnapshotRequest FromMessage(const v1::SnapshotRequest& message);
+RestoreRequest FromMessage(const v1::RestoreRequest& message);
+v1::CheckpointProgress ToMessage(const CheckpointProgress& progress);
+CheckpointProgress FromMessage(const v1::CheckpointProgress& message);
+
 v1::StatsReply ToMessage(const ShardStats& stats);
 ShardStats FromMessage(const v1::StatsReply& message);
 

@@ -83,6 +83,7 @@ class RpcDeployment final : public StoreDeployment {
   void Start(std::size_t s) {
     ShardServerOptions options;
     options.listen = addresses_[s];
+    options.checkpoint_directory = checkpoints().directory();
     servers_[s].shard = std::make_shared<Shard>();
     auto server = ShardServer::Start(options, servers_[s].shard,
                                      servers_[s].shard->incarnation());

@@ -196,6 +196,29 @@ Result<std::vector<ShardStats>> ShardClient::Stats() {
   return std::vector<ShardStats>{std::move(stats)};
 }
 
+Result<CheckpointProgress> ShardClient::Snapshot(
+    const SnapshotRequest& request) {
+  grpc::ClientContext context;
+  connection_->SetDeadline(&context);
+  v1::SnapshotRequest message = ToMessage(request);
+  message.set_shard(connection_->incarnation);
+  v1::CheckpointProgress reply;
+  HET_RETURN_IF_ERROR(
+      FromGrpc(connection_->stub->Snapshot(&context, message, &reply)));
+  return FromMessage(reply);
+}
+
+Result<CheckpointProgress> ShardClient::Restore(const RestoreRequest& request) {
+  grpc::ClientContext context;
+  connection_->SetDeadline(&context);
+  v1::RestoreRequest message = ToMessage(request);
+  message.set_shard(connection_->incarnation);
+  v1::CheckpointProgress reply;
+  HET_RETURN_IF_ERROR(
+      FromGrpc(connection_->stub->Restore(&context, message, &reply)));
+  return FromMessage(reply);
+}
+
 Traffic ShardClient::traffic() const { return connection_->traffic.traffic(); }
 
 }  // namespace het

@@ -48,6 +48,8 @@ class ShardClient final : public EmbeddingStore {
   Status Assign(TableId table, Staleness staleness, Span<const RowId> ids,
                 Span<const float> rows) override;
   Result<std::vector<ShardStats>> Stats() override;
+  Result<CheckpointProgress> Snapshot(const SnapshotRequest& request) override;
+  Result<CheckpointProgress> Restore(const RestoreRequest& request) override;
   Traffic traffic() const override;
 
  private:

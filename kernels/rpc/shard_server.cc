@@ -32,8 +32,10 @@ bool SomebodyListens(const std::string& path) {
 }  // namespace
 
 ShardServer::ShardServer(std::shared_ptr<EmbeddingStore> store,
-                         Incarnation incarnation, ShardPlace place)
-    : service_(std::move(store), incarnation, place) {}
+                         Incarnation incarnation,
+                         const ShardServerOptions& options)
+    : service_(std::move(store), incarnation, options.place,
+               options.checkpoint_directory) {}
 
 ShardServer::~ShardServer() { Stop(std::chrono::milliseconds(0)); }
 
@@ -51,7 +53,7 @@ Result<std::unique_ptr<ShardServer>> ShardServer::Start(
                          ": the socket is in use, another server answers there");
   }
   std::unique_ptr<ShardServer> server(
-      new ShardServer(std::move(store), incarnation, options.place));
+      new ShardServer(std::move(store), incarnation, options));
   grpc::ServerBuilder builder;
   int port = 0;
   builder.AddListeningPort(options.listen, grpc::InsecureServerCredentials(),

@@ -22,6 +22,7 @@ struct ShardServerOptions {
   std::string listen = "127.0.0.1:4700";
   ShardPlace place;
   std::size_t max_message_bytes = std::size_t{1} << 30;
+  std::string checkpoint_directory;  // empty: no checkpoints
 };
 
 class ShardServer {
@@ -43,7 +44,7 @@ class ShardServer {
 
  private:
   ShardServer(std::shared_ptr<EmbeddingStore> store, Incarnation incarnation,
-              ShardPlace place);
+              const ShardServerOptions& options);
 
   ShardService service_;
   std::string address_;

@@ -30,6 +30,14 @@ constexpr char kHelp[] =
     "  --shard-index I          this is shard I ...\n"
     "  --shard-count N          ... of N; without it the first worker decides\n"
     "  --max-message-bytes N    largest message, both ways (default 1 GiB)\n"
+    "  --checkpoint-dir DIR     where checkpoints are written and read: a\n"
+    "                           directory that all shards and workers share\n"
+    "  --push-log DIR           where the shard logs every update before it answers:\n"
+    "                           killed and started again with the same flags, it\n"
+    "                           comes back with all that it has acknowledged; on\n"
+    "                           the checkpoints' file system, one per shard and job\n"
+    "  --push-log-sync          an update is acknowledged when its log is on the\n"
+    "                           disk, not in the page cache alone: power may fail\n"
     "  --die-with-parent        end when the process that started this one ends\n"
     "  --help\n"
     "\n"
@@ -54,10 +62,14 @@ void KeepFreedMemory() {
 
 int main(int argc, char** argv) {
   het::ShardServerOptions options;
+  het::Shard::Options shard_options;
   const option flags[] = {{"listen", required_argument, nullptr, 'l'},
                           {"shard-index", required_argument, nullptr, 'i'},
                           {"shard-count", required_argument, nullptr, 'n'},
                           {"max-message-bytes", required_argument, nullptr, 'm'},
+                          {"checkpoint-dir", required_argument, nullptr, 'c'},
+                          {"push-log", required_argument, nullptr, 'd'},
+                          {"push-log-sync", no_argument, nullptr, 's'},
                           {"die-with-parent", no_argument, nullptr, 'p'},
                           {"help", no_argument, nullptr, 'h'},
                           {nullptr, 0, nullptr, 0}};
@@ -90,6 +102,15 @@ int main(int argc, char** argv) {
       case 'm':
         options.max_message_bytes = number;
         break;
+      case 'c':
+        options.checkpoint_directory = optarg;
+        break;
+      case 'd':
+        shard_options.log_directory = optarg;
+        break;
+      case 's':
+        shard_options.durability = het::Durability::kSynced;
+        break;
       case 'p':
         prctl(PR_SET_PDEATHSIG, SIGTERM);
         if (getppid() != parent) return 0;  // it ended in between
@@ -104,6 +125,11 @@ int main(int argc, char** argv) {
   if (optind < argc) {
     std::fprintf(stderr, "het-tf-shard: unexpected argument '%s'\n",
                  argv[optind]);
+    return 2;
+  }
+  if (shard_options.durability == het::Durability::kSynced &&
+      shard_options.log_directory.empty()) {
+    std::fprintf(stderr, "het-tf-shard: --push-log-sync needs --push-log\n");
     return 2;
   }
   if (options.place.count > 0 && options.place.index >= options.place.count) {
@@ -122,9 +148,14 @@ int main(int argc, char** argv) {
   sigaddset(&stop, SIGINT);
   pthread_sigmask(SIG_BLOCK, &stop, nullptr);
 
-  het::Shard::Options shard_options;
   shard_options.max_reply_bytes = options.max_message_bytes;
-  auto shard = std::make_shared<het::Shard>(shard_options);
+  auto opened = het::Shard::Open(shard_options);
+  if (!opened.ok()) {
+    std::fprintf(stderr, "het-tf-shard: %s\n",
+                 opened.status().message().c_str());
+    return 1;
+  }
+  const std::shared_ptr<het::Shard> shard = std::move(opened).Take();
   auto server = het::ShardServer::Start(options, shard, shard->incarnation());
   if (!server.ok()) {
     std::fprintf(stderr, "het-tf-shard: %s\n",

@@ -22,8 +22,12 @@ grpc::ServerUnaryReactor* Finish(grpc::CallbackServerContext* context,
 }  // namespace
 
 ShardService::ShardService(std::shared_ptr<EmbeddingStore> store,
-                           Incarnation incarnation, ShardPlace place)
-    : store_(std::move(store)), incarnation_(incarnation), place_(place) {}
+                           Incarnation incarnation, ShardPlace place,
+                           std::string checkpoint_directory)
+    : store_(std::move(store)),
+      incarnation_(incarnation),
+      checkpoint_directory_(std::move(checkpoint_directory)),
+      place_(place) {}
 
 Status ShardService::CheckPlace(const v1::HelloRequest& request) {
   if (request.shard_count() == 0) return OkStatus();
@@ -115,6 +119,50 @@ grpc::ServerUnaryReactor* ShardService::Assign(
                              request->table(),
                              static_cast<Staleness>(request->staleness()), ids,
                              rows));
+}
+
+Status ShardService::CheckMeant(Incarnation shard,
+                                const CheckpointPlace& place) {
+  if (shard != incarnation_) {
+    return FailedPrecondition("the shard has been restarted, and the rows it "
+                              "held are gone; restart the job");
+  }
+  MutexLock lock(&mutex_);
+  if (place_.count == 0) {
+    // One that has been restarted: its place is what it was for the worker.
+    place_ = {static_cast<std::uint32_t>(place.shard),
+              static_cast<std::uint32_t>(place.shards)};
+  }
+  if (place.shard == place_.index && place.shards == place_.count) {
+    return OkStatus();
+  }
+  return FailedPrecondition("this shard is number ", place_.index, " of ",
+                            place_.count, ", the call means number ",
+                            place.shard, " of ", place.shards);
+}
+
+grpc::ServerUnaryReactor* ShardService::Snapshot(
+    grpc::CallbackServerContext* context, const v1::SnapshotRequest* request,
+    v1::CheckpointProgress* reply) {
+  SnapshotRequest own = FromMessage(*request);
+  const Status meant = CheckMeant(request->shard(), own.place);
+  if (!meant.ok()) return Finish(context, meant);
+  own.place.directory = checkpoint_directory_;
+  const auto progress = store_->Snapshot(own);
+  if (progress.ok()) *reply = ToMessage(*progress);
+  return Finish(context, progress.status());
+}
+
+grpc::ServerUnaryReactor* ShardService::Restore(
+    grpc::CallbackServerContext* context, const v1::RestoreRequest* request,
+    v1::CheckpointProgress* reply) {
+  RestoreRequest own = FromMessage(*request);
+  const Status meant = CheckMeant(request->shard(), own.place);
+  if (!meant.ok()) return Finish(context, meant);
+  own.place.directory = checkpoint_directory_;
+  const auto progress = store_->Restore(own);
+  if (progress.ok()) *reply = ToMessage(*progress);
+  return Finish(context, progress.status());
 }
 
 grpc::ServerUnaryReactor* ShardService::Stats(

@@ -13,6 +13,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include "kernels/base/mutex.h"
 #include "kernels/base/types.h"
@@ -34,12 +35,14 @@ using ShardServiceBase = v1::EmbeddingShard::WithRawCallbackMethod_Exchange<
         v1::EmbeddingShard::WithCallbackMethod_CreateTable<
             v1::EmbeddingShard::WithCallbackMethod_Assign<
                 v1::EmbeddingShard::WithCallbackMethod_Stats<
-                    v1::EmbeddingShard::Service>>>>>;
+                    v1::EmbeddingShard::WithCallbackMethod_Snapshot<
+                        v1::EmbeddingShard::WithCallbackMethod_Restore<
+                            v1::EmbeddingShard::Service>>>>>>>;
 
 class ShardService final : public ShardServiceBase {
  public:
   ShardService(std::shared_ptr<EmbeddingStore> store, Incarnation incarnation,
-               ShardPlace place);
+               ShardPlace place, std::string checkpoint_directory);
 
   grpc::ServerUnaryReactor* Hello(grpc::CallbackServerContext* context,
                                   const v1::HelloRequest* request,
@@ -56,12 +59,22 @@ class ShardService final : public ShardServiceBase {
   grpc::ServerUnaryReactor* Stats(grpc::CallbackServerContext* context,
                                   const v1::StatsRequest* request,
                                   v1::StatsReply* reply) override;
+  grpc::ServerUnaryReactor* Snapshot(grpc::CallbackServerContext* context,
+                                     const v1::SnapshotRequest* request,
+                                     v1::CheckpointProgress* reply) override;
+  grpc::ServerUnaryReactor* Restore(grpc::CallbackServerContext* context,
+                                    const v1::RestoreRequest* request,
+                                    v1::CheckpointProgress* reply) override;
 
  private:
   Status CheckPlace(const v1::HelloRequest& request) HET_EXCLUDES(mutex_);
+  // FAILED_PRECONDITION: the call means another incarnation, or another place.
+  Status CheckMeant(Incarnation shard, const CheckpointPlace& place)
+      HET_EXCLUDES(mutex_);
 
   const std::shared_ptr<EmbeddingStore> store_;
   const Incarnation incarnation_;
+  const std::string checkpoint_directory_;
   TrafficCounter traffic_;
   Mutex mutex_;
   ShardPlace place_ HET_GUARDED_BY(mutex_);

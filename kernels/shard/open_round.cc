@@ -6,7 +6,7 @@
 
 namespace het {
 
-void OpenRound::Add(void* row, Clock clock, float learning_rate,
+void OpenRound::Add(std::uint32_t row, Clock clock, float learning_rate,
                     const float* gradient, std::size_t dimension) {
   if (2 * (entries_.size() + 1) > buckets_.size()) Grow();
   const std::size_t bucket = BucketOf(row);
@@ -31,15 +31,15 @@ void OpenRound::End() {
   std::fill(buckets_.begin(), buckets_.end(), 0);
 }
 
-std::size_t OpenRound::Find(const void* row) const {
+std::size_t OpenRound::Find(std::uint32_t row) const {
   if (entries_.empty()) return kNone;
   const std::uint32_t place = buckets_[BucketOf(row)];
   return place == 0 ? kNone : place - 1;
 }
 
-std::size_t OpenRound::BucketOf(const void* row) const {
+std::size_t OpenRound::BucketOf(std::uint32_t row) const {
   const std::size_t mask = buckets_.size() - 1;
-  std::size_t bucket = Mix64(reinterpret_cast<std::uintptr_t>(row)) & mask;
+  std::size_t bucket = Mix64(row) & mask;
   while (buckets_[bucket] != 0 && entries_[buckets_[bucket] - 1].row != row) {
     bucket = (bucket + 1) & mask;
   }

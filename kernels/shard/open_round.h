@@ -6,8 +6,7 @@
 // order the same bits, of more the same but for the rounding of the sum.
 //
 // Ownership: it keeps its memory from round to round, as much as the largest one
-// took; rows belong to the table. Thread-safety: none; the stripe's mutex guards
-// it.
+// took. Thread-safety: none; the stripe's mutex guards it.
 
 #ifndef HET_TF_KERNELS_SHARD_OPEN_ROUND_H_
 #define HET_TF_KERNELS_SHARD_OPEN_ROUND_H_
@@ -25,7 +24,7 @@ class OpenRound {
   static constexpr std::size_t kNone = static_cast<std::size_t>(-1);
 
   struct Entry {
-    void* row;
+    std::uint32_t row;    // its number in the stripe
     Clock clock;          // the largest that was pushed
     float learning_rate;  // the largest; workers in step push with the same
   };
@@ -35,7 +34,7 @@ class OpenRound {
   // REQUIRES: no round is open; number > 0.
   void Begin(std::uint64_t number) { number_ = number; }
   // Adds a push. REQUIRES: a round is open; the dimension is always the same.
-  void Add(void* row, Clock clock, float learning_rate, const float* gradient,
+  void Add(std::uint32_t row, Clock clock, float learning_rate, const float* gradient,
            std::size_t dimension);
   // Forgets the round.
   void End();
@@ -46,7 +45,7 @@ class OpenRound {
     return &sums_[i * dimension];
   }
   // The place of the row's entry, or kNone.
-  std::size_t Find(const void* row) const;
+  std::size_t Find(std::uint32_t row) const;
 
   std::size_t memory_bytes() const {
     return entries_.capacity() * sizeof(Entry) +
@@ -56,7 +55,7 @@ class OpenRound {
 
  private:
   // The row's bucket, or the empty one where it belongs.
-  std::size_t BucketOf(const void* row) const;
+  std::size_t BucketOf(std::uint32_t row) const;
   void Grow();
 
   std::uint64_t number_ = 0;

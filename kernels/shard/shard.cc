@@ -51,7 +51,8 @@ Shard::Shard(const Options& options)
                                             : DrawIncarnation()),
       window_(options.window),
       max_reply_bytes_(options.max_reply_bytes),
-      started_(std::chrono::steady_clock::now()) {}
+      started_(std::chrono::steady_clock::now()),
+      kept_(options.max_kept_bytes, options.disk_patience) {}
 
 void Shard::Exchange(const ExchangeRequest& request, ExchangeDone done) {
   const ExchangeHeader& header = request.header;
@@ -73,19 +74,39 @@ void Shard::Exchange(const ExchangeRequest& request, ExchangeDone done) {
   }
   // The turn keeps `request` by reference: it is alive until `done`.
   auto shared_done = std::make_shared<ExchangeDone>(std::move(done));
-  FindWorker(header.worker)
-      ->Submit(header.sequence,
-               {[this, &request, shared_done](bool repeated) {
-                  Result<ExchangeReply> reply = Execute(request, repeated);
-                  if (reply.ok()) {
-                    (*shared_done)(OkStatus(), std::move(reply).Take());
-                  } else {
-                    (*shared_done)(reply.status(), {});
-                  }
-                },
-                [shared_done](Status status) {
-                  (*shared_done)(std::move(status), {});
-                }});
+  const std::shared_ptr<WorkerOrder> order = FindWorker(header.worker);
+  order->Submit(header.sequence,
+                {[this, &request, &order = *order, shared_done](bool repeated) {
+                   Result<ExchangeReply> reply = Take(request, order, repeated);
+                   if (!reply.ok()) {
+                     (*shared_done)(reply.status(), {});
+                   } else if (log_ == nullptr) {
+                     (*shared_done)(OkStatus(), std::move(reply).Take());
+                   } else {
+                     auto taken = std::make_shared<ExchangeReply>(
+                         std::move(reply).Take());
+                     log_->WhenDurable([taken, shared_done](Status durable) {
+                       if (!durable.ok()) taken->tables.clear();
+                       (*shared_done)(std::move(durable), std::move(*taken));
+                     });
+                   }
+                 },
+                 [shared_done](Status status) {
+                   (*shared_done)(std::move(status), {});
+                 }});
+}
+
+Result<ExchangeReply> Shard::Take(const ExchangeRequest& request,
+                                  WorkerOrder& order, bool repeated) {
+  kept_.AwaitRoom();
+  const Gate::Passage inside(&gate_);
+  Result<ExchangeReply> reply = Execute(request, repeated);
+  if (repeated) return reply;
+  if (!reply.ok() && log_ != nullptr) {
+    HET_RETURN_IF_ERROR(log_->AppendExchange(request.header, {}));
+  }
+  order.NoteTaken(request.header.sequence);
+  return reply;
 }
 
 Result<ExchangeReply> Shard::Execute(const ExchangeRequest& request,
@@ -123,6 +144,10 @@ Result<ExchangeReply> Shard::Execute(const ExchangeRequest& request,
     // Rows of valid copies are never written.
     rows[t] = TakeArray<float>(most * answer.dimension);
     reply.buffers.push_back(rows[t]);
+  }
+  // Before any of it is applied: it may be lost, but not unknown.
+  if (!repeated && log_ != nullptr) {
+    HET_RETURN_IF_ERROR(log_->AppendExchange(request.header, request.tables));
   }
   ++(repeated ? repeated_ : exchanges_);
 
@@ -173,17 +198,22 @@ Status Shard::CreateTable(const TableSpec& spec) {
     if (!BringsOptimizer(existing->spec(), spec)) {
       // Somebody begins to train: rounds that an earlier job has left are over.
       // Those of a job that runs are not open while its workers start.
-      if (!IsNoOptimizer(spec.optimizer)) existing->CloseRounds();
-      return OkStatus();
+      if (IsNoOptimizer(spec.optimizer)) return OkStatus();
+      if (log_ != nullptr) HET_RETURN_IF_ERROR(log_->AppendTable(spec));
+      existing->CloseRounds();
+      return AwaitDurable();
     }
   }
   Result<std::unique_ptr<Table>> table = Table::Create(spec);
   HET_RETURN_IF_ERROR(table.status());
+  if (log_ != nullptr) HET_RETURN_IF_ERROR(log_->AppendTable(spec));
   // Without an optimizer rows come from Assign alone, which waits for us.
   if (existing != nullptr) (*table)->TakeRows(*existing);
-  MutexLock lock(&mutex_);
-  tables_[spec.id()] = std::move(table).Take();
-  return OkStatus();
+  {
+    MutexLock lock(&mutex_);
+    tables_[spec.id()] = std::move(table).Take();
+  }
+  return AwaitDurable();
 }
 
 Status Shard::Assign(TableId id, Staleness staleness, Span<const RowId> ids,
@@ -202,10 +232,14 @@ Status Shard::Assign(TableId id, Staleness staleness, Span<const RowId> ids,
     return InvalidArgument("table '", spec.name, "': staleness is ", staleness,
                            ", expected at least 0");
   }
+  kept_.AwaitRoom();
   HET_RETURN_IF_ERROR(table->Reserve(ids.size()));
   const Reservation room(table.get(), ids.size());
+  if (log_ != nullptr) {
+    HET_RETURN_IF_ERROR(log_->AppendAssign(id, staleness, ids, rows));
+  }
   table->Assign(staleness, ids, rows);
-  return OkStatus();
+  return AwaitDurable();
 }
 
 Result<std::vector<ShardStats>> Shard::Stats() {
@@ -216,13 +250,11 @@ Result<std::vector<ShardStats>> Shard::Stats() {
           .count();
   stats.exchanges = exchanges_;
   stats.repeated_exchanges = repeated_;
-  std::vector<std::shared_ptr<Table>> tables;
   {
     MutexLock lock(&mutex_);
     stats.workers = static_cast<std::int64_t>(workers_.size());
-    for (const auto& [id, table] : tables_) tables.push_back(table);
   }
-  for (const auto& table : tables) stats.tables.push_back(table->stats());
+  for (const auto& table : AllTables()) stats.tables.push_back(table->stats());
   std::sort(stats.tables.begin(), stats.tables.end(),
             [](const TableStats& a, const TableStats& b) {
               return a.name < b.name;

@@ -4,9 +4,11 @@
 // Ownership: it owns its tables for as long as it lives.
 // Thread-safety: as EmbeddingStore says. Exchanges of different workers run in
 // parallel; those of one worker run in sequence order, one at a time
-// (WorkerOrder), on the thread that brought them or the one before them.
-// Lock order: administration_mutex_ before all others; mutex_ and the locks of
-// WorkerOrder and Table are never held together.
+// (WorkerOrder), on the thread that brought them or the one before them. A
+// checkpoint's cut and the exchange of tables after a restore come between
+// exchanges (Gate); files are read and written by a background job.
+// Lock order: administration_mutex_, gate_, then all others; mutex_ and the locks
+// of WorkerOrder and Table are never held together.
 
 #ifndef HET_TF_KERNELS_SHARD_SHARD_H_
 #define HET_TF_KERNELS_SHARD_SHARD_H_
@@ -16,13 +18,19 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
 #include "kernels/base/mutex.h"
+#include "kernels/shard/background_job.h"
+#include "kernels/shard/checkpoint_jobs.h"
+#include "kernels/shard/gate.h"
+#include "kernels/shard/kept_rows.h"
 #include "kernels/shard/table.h"
 #include "kernels/shard/worker_order.h"
+#include "kernels/storage/push_log.h"
 #include "kernels/store/embedding_store.h"
 
 namespace het {
@@ -37,10 +45,24 @@ class Shard final : public EmbeddingStore {
     // An exchange whose reply could be larger is refused before any of it is
     // applied.
     std::size_t max_reply_bytes = std::size_t{1} << 30;
+    // What a checkpoint may keep of rows that change before they are written,
+    // and how long a push waits for the disk when it is more: then the checkpoint
+    // is given up.
+    std::size_t max_kept_bytes = std::size_t{64} << 20;
+    std::chrono::milliseconds disk_patience{2000};
+    // Where the shard keeps a log of what changes its rows (PushLog); empty: it
+    // keeps none, and a restart is another incarnation without any row.
+    std::string log_directory;
+    Durability durability = Durability::kPageCache;
   };
 
   Shard();
+  // REQUIRES: no log.
   explicit Shard(const Options& options);
+  // Brings the shard back that has kept the log, if there was one: the same
+  // incarnation with every update that was acknowledged, for which a restart is
+  // a pause. DATA_LOSS: the log is damaged.
+  static Result<std::shared_ptr<Shard>> Open(const Options& options);
 
   Incarnation incarnation() const { return incarnation_; }
 
@@ -51,6 +73,8 @@ class Shard final : public EmbeddingStore {
   Status Assign(TableId table, Staleness staleness, Span<const RowId> ids,
                 Span<const float> rows) override;
   Result<std::vector<ShardStats>> Stats() override;
+  Result<CheckpointProgress> Snapshot(const SnapshotRequest& request) override;
+  Result<CheckpointProgress> Restore(const RestoreRequest& request) override;
   Traffic traffic() const override { return {}; }
 
   // Before a stop: answers every exchange that waits for its turn with
@@ -61,23 +85,54 @@ class Shard final : public EmbeddingStore {
   // Null when there is no such table.
   std::shared_ptr<Table> FindTable(TableId id) const;
   std::shared_ptr<WorkerOrder> FindWorker(Incarnation worker);
+  // Executes it and has its number noted.
+  Result<ExchangeReply> Take(const ExchangeRequest& request, WorkerOrder& order,
+                             bool repeated);
   Result<ExchangeReply> Execute(const ExchangeRequest& request, bool repeated);
   Status CheckReplySize(const ExchangeRequest& request,
                         const std::vector<std::shared_ptr<Table>>& tables) const;
 
-  const Incarnation incarnation_;
+  std::vector<std::shared_ptr<Table>> AllTables() const;
+  // FAILED_PRECONDITION while a checkpoint is being written or restored.
+  Status CheckIdle() const HET_REQUIRES(administration_mutex_);
+  // The last job's checkpoint, if it has been written; else empty.
+  std::string last_snapshot() const HET_REQUIRES(administration_mutex_);
+  // FAILED_PRECONDITION when the table is there with another spec.
+  Status CheckFits(const TableSpec& spec) const;
+  // Puts what has been loaded in the place of all tables.
+  Status ReplaceTables() HET_REQUIRES(administration_mutex_);
+
+  class Recovery;
+  // What a segment of the log begins with. REQUIRES: no exchange is under way.
+  LogHead Head(const std::vector<std::shared_ptr<Table>>& tables) const;
+  // Waits until what has been appended is durable.
+  Status AwaitDurable() const;
+
+  Incarnation incarnation_;  // as it is once the shard is open
   const std::uint64_t window_;
   const std::size_t max_reply_bytes_;
   const std::chrono::steady_clock::time_point started_;
   std::atomic<std::int64_t> exchanges_{0};
   std::atomic<std::int64_t> repeated_{0};
-  Mutex administration_mutex_;  // one CreateTable or Assign at a time
+  Mutex administration_mutex_;  // one administrative call at a time
   mutable Mutex mutex_;
   std::unordered_map<TableId, std::shared_ptr<Table>> tables_
       HET_GUARDED_BY(mutex_);
   std::unordered_map<Incarnation, std::shared_ptr<WorkerOrder>> workers_
       HET_GUARDED_BY(mutex_);
   bool closed_ HET_GUARDED_BY(mutex_) = false;
+  Gate gate_;
+  KeptRows kept_;
+  std::unique_ptr<PushLog> log_;  // null: none
+  LogBase restored_ HET_GUARDED_BY(administration_mutex_);  // files of loaded_
+  std::uint64_t job_call_ HET_GUARDED_BY(administration_mutex_) = 0;
+  std::string job_name_ HET_GUARDED_BY(administration_mutex_);
+  // What the last job has written; empty unless it was a snapshot.
+  std::string snapshot_name_ HET_GUARDED_BY(administration_mutex_);
+  // What it has read, until the commit.
+  std::optional<LoadedTables> loaded_ HET_GUARDED_BY(administration_mutex_);
+  // Last: it uses the rest.
+  std::unique_ptr<BackgroundJob> job_ HET_GUARDED_BY(administration_mutex_);
 };
 
 }  // namespace het

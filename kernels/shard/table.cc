@@ -194,7 +194,8 @@ void Table::Push(Span<const RowId> ids, Span<const Clock> clocks,
   }
   ForEach(ids, [&](Stripe& stripe, std::uint64_t hash, std::size_t i)
                    HET_NO_THREAD_SAFETY_ANALYSIS {
-                     Row* row = FindOrCreate(stripe, hash, ids[i]);
+                     Row* row = RowToWrite(
+                         stripe, FindOrCreate(stripe, hash, ids[i]));
                      optimizer_->Step(learning_rates[i],
                                       &gradients[i * dimension_], dimension_,
                                       row->values(),
@@ -239,7 +240,8 @@ void Table::Assign(Staleness staleness, Span<const RowId> ids,
   ForEach(ids, [&](Stripe& stripe, std::uint64_t hash, std::size_t i)
                    HET_NO_THREAD_SAFETY_ANALYSIS {
                      Close(stripe);
-                     Row* row = FindOrCreate(stripe, hash, ids[i]);
+                     Row* row = RowToWrite(
+                         stripe, FindOrCreate(stripe, hash, ids[i]));
                      std::memcpy(row->values(), &rows[i * dimension_],
                                  dimension_ * sizeof(float));
                      optimizer_->InitializeSlots(dimension_,
@@ -250,22 +252,22 @@ void Table::Assign(Staleness staleness, Span<const RowId> ids,
                    });
 }
 
-Table::Seen Table::See(const Stripe& stripe, std::uint64_t hash, RowId id,
-                       std::uint64_t round, std::vector<float>* scratch) const {
-  Row* row = Find(stripe, hash, id);
-  if (row == nullptr) return {};
-  Seen seen = {row->values(), row->values() + dimension_,
-               ClockOf(stripe, row)};
-  if (round != 0 || stripe.round.number() == 0) return seen;
-  const std::size_t i = stripe.round.Find(row);
-  if (i == OpenRound::kNone) return seen;
-  scratch->assign(seen.values, seen.values + dimension_ + slots_);
-  float* values = scratch->data();
-  optimizer_->Step(stripe.round[i].learning_rate,
-                   stripe.round.sum(i, dimension_), dimension_, values,
-                   values + dimension_);
-  return {values, values + dimension_,
-          ClockAfterPush(seen.clock, stripe.round[i].clock)};
+void Table::Load(const RowBlock& rows) {
+  const bool with_slots = rows.slots.size() == rows.ids.size() * slots_;
+  ForEach(rows.ids, [&](Stripe& stripe, std::uint64_t hash, std::size_t i)
+                        HET_NO_THREAD_SAFETY_ANALYSIS {
+                          Row* row = RowToWrite(
+                              stripe, FindOrCreate(stripe, hash, rows.ids[i]));
+                          std::memcpy(row->values(),
+                                      &rows.values[i * dimension_],
+                                      dimension_ * sizeof(float));
+                          if (with_slots && slots_ > 0) {
+                            std::memcpy(row->values() + dimension_,
+                                        &rows.slots[i * slots_],
+                                        slots_ * sizeof(float));
+                          }
+                          SetClock(stripe, row, rows.clocks[i]);
+                        });
 }
 
 void Table::TakeRows(const Table& other) {
@@ -276,7 +278,7 @@ void Table::TakeRows(const Table& other) {
     MutexLock to_lock(&to.mutex);
     for (std::size_t number = 0; number < from.rows; ++number) {
       Row* old = other.RowAt(from, number);
-      Row* row = FindOrCreate(to, HashId(old->id()), old->id());
+      Row* row = RowAt(to, FindOrCreate(to, HashId(old->id()), old->id()));
       std::memcpy(row->values(), old->values(), dimension_ * sizeof(float));
       SetClock(to, row, other.ClockOf(from, old));
     }
@@ -298,29 +300,30 @@ Table::Row* Table::RowAt(const Stripe& stripe, std::size_t number) const {
                                 in_chunk * row_bytes_);
 }
 
-Table::Row* Table::Find(const Stripe& stripe, std::uint64_t hash,
-                        RowId id) const {
-  const std::uint32_t number = stripe.index.Find(
+std::uint32_t Table::Find(const Stripe& stripe, std::uint64_t hash,
+                          RowId id) const {
+  return stripe.index.Find(
       hash, [&](std::uint32_t candidate) HET_NO_THREAD_SAFETY_ANALYSIS {
         return RowAt(stripe, candidate)->id() == id;
       });
-  return number == RowIndex::kNone ? nullptr : RowAt(stripe, number);
 }
 
-Table::Row* Table::FindOrCreate(Stripe& stripe, std::uint64_t hash, RowId id) {
-  Row* existing = Find(stripe, hash, id);
-  return existing != nullptr ? existing : Create(stripe, hash, id);
+std::uint32_t Table::FindOrCreate(Stripe& stripe, std::uint64_t hash,
+                                  RowId id) {
+  const std::uint32_t existing = Find(stripe, hash, id);
+  return existing != RowIndex::kNone ? existing : Create(stripe, hash, id);
 }
 
-Table::Row* Table::Create(Stripe& stripe, std::uint64_t hash, RowId id) {
+std::uint32_t Table::Create(Stripe& stripe, std::uint64_t hash, RowId id) {
   if (stripe.rows == stripe.chunks.size() << chunk_shift_) {
     stripe.chunks.push_back(chunks_.Take());
   }
-  Row* row = new (RowAt(stripe, stripe.rows)) Row(id);
+  const auto number = static_cast<std::uint32_t>(stripe.rows);
+  Row* row = new (RowAt(stripe, number)) Row(id);
   initializer_->Fill(id_, id, dimension_, row->values());
   optimizer_->InitializeSlots(dimension_, row->values() + dimension_);
   stripe.index.Insert(
-      hash, static_cast<std::uint32_t>(stripe.rows),
+      hash, number,
       [&](const std::uint32_t* numbers, std::size_t count,
           std::uint64_t* hashes) HET_NO_THREAD_SAFETY_ANALYSIS {
         for (std::size_t i = 0; i < count; ++i) {
@@ -335,7 +338,7 @@ Table::Row* Table::Create(Stripe& stripe, std::uint64_t hash, RowId id) {
   while (fullest < stripe.rows &&
          !fullest_.compare_exchange_weak(fullest, stripe.rows)) {
   }
-  return row;
+  return number;
 }
 
 Clock Table::ClockOf(const Stripe& stripe, const Row* row) const {
@@ -364,7 +367,8 @@ TableStats Table::stats() const {
     stats.memory_bytes += static_cast<std::int64_t>(
         stripe->rows * row_bytes_ + stripe->index.memory_bytes() +
         stripe->chunks.capacity() * sizeof(char*) +
-        stripe->round.memory_bytes() +
+        stripe->round.memory_bytes() + stripe->marks.memory_bytes() +
+        stripe->kept.bytes() +
         stripe->large_clocks.size() * (sizeof(Row*) + sizeof(Clock)) +
         sizeof(Stripe));
   }

@@ -36,8 +36,11 @@
 #include "kernels/initializer/initializer.h"
 #include "kernels/optimizer/optimizer.h"
 #include "kernels/shard/blocks.h"
+#include "kernels/shard/kept_rows.h"
 #include "kernels/shard/open_round.h"
 #include "kernels/shard/row_index.h"
+#include "kernels/shard/snapshot_marks.h"
+#include "kernels/storage/checkpoint_file.h"
 #include "kernels/store/embedding_store.h"
 #include "kernels/store/exchange.h"
 #include "kernels/store/table_spec.h"
@@ -97,6 +100,27 @@ class Table {
   // REQUIRES: this table is empty and not yet in use, with other's dimension.
   void TakeRows(const Table& other);
 
+  // --- Snapshots (table_snapshot.cc): the rows as they are at one moment,
+  // written while training goes on, without a second copy of the table. A row
+  // that changes before it has been written is copied (KeptRows); which rows
+  // have changed since the last cut is remembered for the next.
+
+  std::size_t slots() const { return slots_; }
+
+  // The moment: closes every open round and marks all rows, or those changed
+  // since the last cut; returns whether all. One snapshot at a time; `kept`
+  // outlives it. REQUIRES: nobody pushes, assigns or reads meanwhile.
+  bool Cut(bool all, KeptRows* kept);
+  // Moves rows of the cut into `block`, about most_bytes of them, each once;
+  // false when there are none any more.
+  bool TakeMarked(RowBlock* block, std::size_t most_bytes);
+  // After the last row, or to give up.
+  void EndSnapshot();
+
+  // Brings rows back: values, clocks and, unless the block has none, slots.
+  // REQUIRES: the block fits the table; room has been reserved.
+  void Load(const RowBlock& rows);
+
   TableStats stats() const;
 
  private:
@@ -129,6 +153,8 @@ class Table {
     std::vector<char*> chunks HET_GUARDED_BY(mutex);
     std::size_t rows HET_GUARDED_BY(mutex) = 0;
     OpenRound round HET_GUARDED_BY(mutex);  // of a synchronous table
+    SnapshotMarks marks HET_GUARDED_BY(mutex);
+    RowBlock kept HET_GUARDED_BY(mutex);  // as they were at the cut
     // Of the rows whose clock does not fit beside them.
     std::unordered_map<const Row*, Clock> large_clocks HET_GUARDED_BY(mutex);
   };
@@ -158,12 +184,17 @@ class Table {
 
   Row* RowAt(const Stripe& stripe, std::size_t number) const
       HET_REQUIRES(stripe.mutex);
-  // Null when there is no such row.
-  Row* Find(const Stripe& stripe, std::uint64_t hash, RowId id) const
+  // kNone when there is no such row.
+  std::uint32_t Find(const Stripe& stripe, std::uint64_t hash, RowId id) const
       HET_REQUIRES(stripe.mutex);
-  Row* FindOrCreate(Stripe& stripe, std::uint64_t hash, RowId id)
+  std::uint32_t FindOrCreate(Stripe& stripe, std::uint64_t hash, RowId id)
       HET_REQUIRES(stripe.mutex);
-  Row* Create(Stripe& stripe, std::uint64_t hash, RowId id)
+  std::uint32_t Create(Stripe& stripe, std::uint64_t hash, RowId id)
+      HET_REQUIRES(stripe.mutex);
+  // The row, of which a copy is kept if a snapshot has yet to write it.
+  Row* RowToWrite(Stripe& stripe, std::uint32_t number) const
+      HET_REQUIRES(stripe.mutex);
+  void AppendRow(const Stripe& stripe, Row* row, RowBlock* block) const
       HET_REQUIRES(stripe.mutex);
   Clock ClockOf(const Stripe& stripe, const Row* row) const
       HET_REQUIRES(stripe.mutex);
@@ -197,6 +228,8 @@ class Table {
   const std::size_t max_rows_per_stripe_;
   float initial_step_scale_ = 1.0f;
   mutable std::atomic<std::uint64_t> newest_round_{0};
+  KeptRows* kept_ = nullptr;  // of the last cut
+  std::size_t scan_ = 0;      // stripe at which TakeMarked is
   std::atomic<std::size_t> reserved_{0};
   std::atomic<std::size_t> fullest_{0};  // rows of the fullest stripe
   Blocks segments_{RowIndex::kSegmentBytes};

@@ -48,15 +48,34 @@ void Table::Close(Stripe& stripe) const {
   OpenRound& round = stripe.round;
   for (std::size_t i = 0; i < round.size(); ++i) {
     if (i + kAhead < round.size()) {
-      PrefetchLine(round[i + kAhead].row);
+      PrefetchLine(RowAt(stripe, round[i + kAhead].row));
     }
-    Row* row = static_cast<Row*>(round[i].row);
+    Row* row = RowToWrite(stripe, round[i].row);
     optimizer_->Step(round[i].learning_rate, round.sum(i, dimension_),
                      dimension_, row->values(), row->values() + dimension_);
     SetClock(stripe, row,
              ClockAfterPush(ClockOf(stripe, row), round[i].clock));
   }
   if (round.number() != 0) round.End();
+}
+
+Table::Seen Table::See(const Stripe& stripe, std::uint64_t hash, RowId id,
+                       std::uint64_t round, std::vector<float>* scratch) const {
+  const std::uint32_t number = Find(stripe, hash, id);
+  if (number == RowIndex::kNone) return {};
+  Row* row = RowAt(stripe, number);
+  Seen seen = {row->values(), row->values() + dimension_,
+               ClockOf(stripe, row)};
+  if (round != 0 || stripe.round.number() == 0) return seen;
+  const std::size_t i = stripe.round.Find(number);
+  if (i == OpenRound::kNone) return seen;
+  scratch->assign(seen.values, seen.values + dimension_ + slots_);
+  float* values = scratch->data();
+  optimizer_->Step(stripe.round[i].learning_rate,
+                   stripe.round.sum(i, dimension_), dimension_, values,
+                   values + dimension_);
+  return {values, values + dimension_,
+          ClockAfterPush(seen.clock, stripe.round[i].clock)};
 }
 
 }  // namespace het

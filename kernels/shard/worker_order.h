@@ -12,6 +12,7 @@
 #ifndef HET_TF_KERNELS_SHARD_WORKER_ORDER_H_
 #define HET_TF_KERNELS_SHARD_WORKER_ORDER_H_
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -43,6 +44,18 @@ class WorkerOrder {
   // REQUIRES: sequence >= 1.
   void Submit(std::uint64_t sequence, Turn turn) HET_EXCLUDES(mutex_);
 
+  // For a log: the exchange has been applied, or refused, for good. It is noted
+  // while it runs, before Submit goes on to the next number.
+  void NoteTaken(std::uint64_t sequence) { next_to_take_ = sequence + 1; }
+  // The first number that has not been noted.
+  std::uint64_t next_to_take() const { return next_to_take_; }
+  // Of a worker that comes back from a log. REQUIRES: before the first Submit.
+  void SetNext(std::uint64_t next) HET_EXCLUDES(mutex_) {
+    MutexLock lock(&mutex_);
+    next_ = next;
+    next_to_take_ = next;
+  }
+
   // Refuses what is waiting, and what would have to wait, with UNAVAILABLE.
   void Close() HET_EXCLUDES(mutex_);
 
@@ -50,6 +63,7 @@ class WorkerOrder {
   void Drain(std::uint64_t sequence, Turn turn) HET_EXCLUDES(mutex_);
 
   const std::uint64_t window_;
+  std::atomic<std::uint64_t> next_to_take_{1};
   Mutex mutex_;
   std::uint64_t next_ HET_GUARDED_BY(mutex_) = 1;
   bool running_ HET_GUARDED_BY(mutex_) = false;

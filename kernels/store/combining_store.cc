@@ -137,6 +137,16 @@ Result<std::vector<ShardStats>> CombiningStore::Stats() {
   return store_->Stats();
 }
 
+Result<CheckpointProgress> CombiningStore::Snapshot(
+    const SnapshotRequest& request) {
+  return store_->Snapshot(request);
+}
+
+Result<CheckpointProgress> CombiningStore::Restore(
+    const RestoreRequest& request) {
+  return store_->Restore(request);
+}
+
 Traffic CombiningStore::traffic() const { return store_->traffic(); }
 
 }  // namespace het

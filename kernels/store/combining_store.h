@@ -52,6 +52,8 @@ class CombiningStore final : public EmbeddingStore {
   Status Assign(TableId table, Staleness staleness, Span<const RowId> ids,
                 Span<const float> rows) override;
   Result<std::vector<ShardStats>> Stats() override;
+  Result<CheckpointProgress> Snapshot(const SnapshotRequest& request) override;
+  Result<CheckpointProgress> Restore(const RestoreRequest& request) override;
   bool sole_writer() const override { return store_->sole_writer(); }
   Traffic traffic() const override;
 

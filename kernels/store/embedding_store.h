@@ -21,6 +21,7 @@
 #include "kernels/base/span.h"
 #include "kernels/base/status.h"
 #include "kernels/base/types.h"
+#include "kernels/store/checkpoint.h"
 #include "kernels/store/exchange.h"
 #include "kernels/store/table_spec.h"
 
@@ -109,6 +110,22 @@ class EmbeddingStore {
   // while nobody trains. Blocks.
   virtual Status Assign(TableId table, Staleness staleness,
                         Span<const RowId> ids, Span<const float> rows) = 0;
+
+  // Begins a checkpoint: the rows as they are between two exchanges, with every
+  // push that has been acknowledged, are written in the background. Says how
+  // far it is when called again with the same `call`; an error of the writing
+  // is then the answer. FAILED_PRECONDITION: another one is under way, or `base`
+  // is not what the shard has written last. Blocks for the cut alone.
+  virtual Result<CheckpointProgress> Snapshot(
+      const SnapshotRequest& request) = 0;
+
+  // Begins to read the rows of a checkpoint, written by any number of shards,
+  // and says how far it is as Snapshot does. When it is done, `commit` puts them
+  // in the place of all rows that are there; tables that the checkpoint does not
+  // have are as new. Until then, and after an error, everything is as before.
+  // Clocks go back: caches have to forget their copies. DATA_LOSS: a file is
+  // damaged; FAILED_PRECONDITION: there is a table with another spec.
+  virtual Result<CheckpointProgress> Restore(const RestoreRequest& request) = 0;
 
   // One entry per shard. Blocks.
   virtual Result<std::vector<ShardStats>> Stats() = 0;

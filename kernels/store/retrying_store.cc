@@ -180,6 +180,18 @@ Status RetryingStore::Retry(const std::string& call,
   }
 }
 
+template <typename T, typename Attempt>
+Result<T> RetryingStore::RetryFor(const std::string& call,
+                                  const Attempt& attempt) {
+  T value{};
+  HET_RETURN_IF_ERROR(Retry(call, [&] {
+    Result<T> result = attempt();
+    if (result.ok()) value = std::move(result).Take();
+    return result.status();
+  }));
+  return value;
+}
+
 Status RetryingStore::CreateTable(const TableSpec& spec) {
   HET_RETURN_IF_ERROR(Retry("CreateTable of '" + spec.name + "'", [&] {
     return core_->store->CreateTable(spec);
@@ -206,13 +218,21 @@ Status RetryingStore::Assign(TableId table, Staleness staleness,
 }
 
 Result<std::vector<ShardStats>> RetryingStore::Stats() {
-  std::vector<ShardStats> all;
-  HET_RETURN_IF_ERROR(Retry("Stats", [&] {
-    Result<std::vector<ShardStats>> stats = core_->store->Stats();
-    if (stats.ok()) all = std::move(stats).Take();
-    return stats.status();
-  }));
-  return all;
+  return RetryFor<std::vector<ShardStats>>(
+      "Stats", [&] { return core_->store->Stats(); });
+}
+
+Result<CheckpointProgress> RetryingStore::Snapshot(
+    const SnapshotRequest& request) {
+  return RetryFor<CheckpointProgress>(
+      "Snapshot '" + request.name + "'",
+      [&] { return core_->store->Snapshot(request); });
+}
+
+Result<CheckpointProgress> RetryingStore::Restore(
+    const RestoreRequest& request) {
+  return RetryFor<CheckpointProgress>(
+      "Restore", [&] { return core_->store->Restore(request); });
 }
 
 bool RetryingStore::sole_writer() const { return core_->options.sole_writer; }

@@ -58,6 +58,8 @@ class RetryingStore final : public EmbeddingStore {
   Status Assign(TableId table, Staleness staleness, Span<const RowId> ids,
                 Span<const float> rows) override;
   Result<std::vector<ShardStats>> Stats() override;
+  Result<CheckpointProgress> Snapshot(const SnapshotRequest& request) override;
+  Result<CheckpointProgress> Restore(const RestoreRequest& request) override;
   bool sole_writer() const override;
   Traffic traffic() const override;
 
@@ -67,6 +69,9 @@ class RetryingStore final : public EmbeddingStore {
 
   // Runs a blocking call until it succeeds, fails for good, or is out of time.
   Status Retry(const std::string& call, const std::function<Status()>& attempt);
+  // The same for one that gives a value.
+  template <typename T, typename Attempt>
+  Result<T> RetryFor(const std::string& call, const Attempt& attempt);
 
   const std::shared_ptr<Core> core_;
 };

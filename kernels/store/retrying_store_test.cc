@@ -34,6 +34,12 @@ class ScriptedStore final : public EmbeddingStore {
     if (!status.ok()) return status;
     return std::vector<ShardStats>(1);
   }
+  Result<CheckpointProgress> Snapshot(const SnapshotRequest&) override {
+    return Progress();
+  }
+  Result<CheckpointProgress> Restore(const RestoreRequest&) override {
+    return Progress();
+  }
   Traffic traffic() const override { return {}; }
 
   std::deque<Status> script;
@@ -41,6 +47,11 @@ class ScriptedStore final : public EmbeddingStore {
   int calls = 0;
 
  private:
+  Result<CheckpointProgress> Progress() {
+    const Status status = Next();
+    if (!status.ok()) return status;
+    return CheckpointProgress{true, calls, 0};
+  }
   Status Next() {
     ++calls;
     if (script.empty()) return OkStatus();

@@ -148,6 +148,39 @@ Result<std::vector<ShardStats>> ShardedStore::Stats() {
   return all;
 }
 
+// Calls ask(shard, request with the shard's place) of every shard and adds up.
+template <typename Request, typename Ask>
+Result<CheckpointProgress> ShardedStore::AskAll(const Request& request,
+                                                const Ask& ask) {
+  CheckpointProgress sum{true, 0, 0};
+  for (std::size_t s = 0; s < shards_.size(); ++s) {
+    Request own = request;
+    own.place.shard = s;
+    own.place.shards = shards_.size();
+    const Result<CheckpointProgress> progress = ask(*shards_[s], own);
+    HET_RETURN_IF_ERROR(progress.status());
+    sum.done = sum.done && progress->done;
+    sum.rows += progress->rows;
+    sum.bytes += progress->bytes;
+  }
+  return sum;
+}
+
+Result<CheckpointProgress> ShardedStore::Snapshot(
+    const SnapshotRequest& request) {
+  return AskAll(request,
+                [](EmbeddingStore& shard, const SnapshotRequest& own) {
+                  return shard.Snapshot(own);
+                });
+}
+
+Result<CheckpointProgress> ShardedStore::Restore(
+    const RestoreRequest& request) {
+  return AskAll(request, [](EmbeddingStore& shard, const RestoreRequest& own) {
+    return shard.Restore(own);
+  });
+}
+
 Traffic ShardedStore::traffic() const {
   Traffic sum;
   for (const auto& shard : shards_) sum += shard->traffic();

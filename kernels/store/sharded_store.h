@@ -35,10 +35,14 @@ class ShardedStore final : public EmbeddingStore {
   Status Assign(TableId table, Staleness staleness, Span<const RowId> ids,
                 Span<const float> rows) override;
   Result<std::vector<ShardStats>> Stats() override;
+  Result<CheckpointProgress> Snapshot(const SnapshotRequest& request) override;
+  Result<CheckpointProgress> Restore(const RestoreRequest& request) override;
   Traffic traffic() const override;
 
  private:
   Result<TableSpec> FindSpec(TableId table) const;
+  template <typename Request, typename Ask>
+  Result<CheckpointProgress> AskAll(const Request& request, const Ask& ask);
 
   const std::vector<std::shared_ptr<EmbeddingStore>> shards_;
   const Router router_;

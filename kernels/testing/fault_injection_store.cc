@@ -53,11 +53,12 @@ struct FaultInjectionStore::Core : std::enable_shared_from_this<Core> {
 
   // Runs a blocking call with its fate.
   template <typename Call>
-  Status Disturb(Call call) {
+  auto Disturb(Call call) -> decltype(call()) {
     const Fate fate = Draw(false);
     if (fate.lost_before) return LostBefore();
-    Status status = call();
-    return fate.lost_after ? LostAfter() : status;
+    auto answer = call();
+    if (fate.lost_after) return LostAfter();
+    return answer;
   }
 
   const std::shared_ptr<EmbeddingStore> store;
@@ -123,6 +124,16 @@ Status FaultInjectionStore::Assign(TableId table, Staleness staleness,
 
 Result<std::vector<ShardStats>> FaultInjectionStore::Stats() {
   return core_->store->Stats();
+}
+
+Result<CheckpointProgress> FaultInjectionStore::Snapshot(
+    const SnapshotRequest& request) {
+  return core_->Disturb([&] { return core_->store->Snapshot(request); });
+}
+
+Result<CheckpointProgress> FaultInjectionStore::Restore(
+    const RestoreRequest& request) {
+  return core_->Disturb([&] { return core_->store->Restore(request); });
 }
 
 Traffic FaultInjectionStore::traffic() const { return core_->store->traffic(); }

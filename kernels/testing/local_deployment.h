@@ -50,6 +50,12 @@ class RestartableShard final : public EmbeddingStore {
     return shard()->Assign(table, staleness, ids, rows);
   }
   Result<std::vector<ShardStats>> Stats() override { return shard()->Stats(); }
+  Result<CheckpointProgress> Snapshot(const SnapshotRequest& request) override {
+    return shard()->Snapshot(request);
+  }
+  Result<CheckpointProgress> Restore(const RestoreRequest& request) override {
+    return shard()->Restore(request);
+  }
   Traffic traffic() const override { return {}; }
 
  private:

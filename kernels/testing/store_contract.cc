@@ -10,6 +10,7 @@ std::string NameOfStoreContractCase(
   internal::LinkStoreContractReads();
   internal::LinkStoreContractPushes();
   internal::LinkStoreContractAdministration();
+  internal::LinkStoreContractCheckpoints();
   return info.param.name;
 }
 

@@ -5,8 +5,8 @@
 //       testing::Values(StoreContractCase{"in_process", [] { ... }}),
 //       NameOfStoreContractCase);
 //
-// Its tests are in three files: reads, pushes (and the shapes of requests), and
-// administration with restarts.
+// Its tests are in four files: reads, pushes (and the shapes of requests),
+// administration with restarts, and checkpoints.
 //
 // Ownership: a test owns its deployment. Thread-safety: as gtest.
 
@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "kernels/store/embedding_store.h"
+#include "kernels/testing/checkpoint_site.h"
 #include "kernels/testing/owned_request.h"
 
 namespace het {
@@ -35,6 +36,11 @@ class StoreDeployment {
   virtual std::size_t shards() const = 0;
   // The shard is another incarnation from now on, without any table.
   virtual void RestartShard(std::size_t shard) = 0;
+  // The shards' directory.
+  CheckpointSite& checkpoints() { return checkpoints_; }
+
+ private:
+  CheckpointSite checkpoints_;
 };
 
 struct StoreContractCase {
@@ -51,6 +57,7 @@ namespace internal {
 void LinkStoreContractReads();
 void LinkStoreContractPushes();
 void LinkStoreContractAdministration();
+void LinkStoreContractCheckpoints();
 }  // namespace internal
 
 class StoreContract : public testing::TestWithParam<StoreContractCase> {

@@ -31,6 +31,12 @@ class WrappedStore : public EmbeddingStore {
     return store_->Assign(table, staleness, ids, rows);
   }
   Result<std::vector<ShardStats>> Stats() override { return store_->Stats(); }
+  Result<CheckpointProgress> Snapshot(const SnapshotRequest& request) override {
+    return store_->Snapshot(request);
+  }
+  Result<CheckpointProgress> Restore(const RestoreRequest& request) override {
+    return store_->Restore(request);
+  }
   Traffic traffic() const override { return store_->traffic(); }
 
  protected:

@@ -16,12 +16,13 @@ MAY_INCLUDE = {
     "optimizer": {"base"},
     "initializer": {"base"},
     "store": _POLICIES,
-    "shard": _POLICIES | {"store"},
+    "storage": _POLICIES | {"store"},
+    "shard": _POLICIES | {"store", "storage"},
     "cache": _POLICIES | {"store"},
     "gpu": _POLICIES | {"store", "cache"},
     "rpc": _POLICIES | {"store"},
     "ops": _POLICIES | {"store", "shard", "cache", "gpu", "rpc"},
-    "testing": _POLICIES | {"store", "shard", "cache"},
+    "testing": _POLICIES | {"store", "storage", "shard", "cache"},
 }
 # They put a program together.
 COMPOSITION_ROOTS = {"kernels/rpc/connect.cc": {"shard"}, "kernels/rpc/shard_server_main.cc": {"shard"}}

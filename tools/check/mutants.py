@@ -19,6 +19,9 @@ TABLE = "shard/table_test"
 CLOCKS = "consistency/staleness_test"
 STORES = "store/stores_contract_test"
 PREFETCH = "cache/prefetch_test"
+TABLE_SNAPSHOT = "shard/table_snapshot_test"
+SHARD_CHECKPOINT = "shard/shard_checkpoint_test"
+SHARD_RECOVERY = "shard/shard_recovery_test"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,10 +48,10 @@ MUTANTS = (
     Mutant(
         "reads-create-rows",
         "a row exists from its first push",
-        "shard/table.cc",
-        "  Row* row = Find(stripe, hash, id);\n  if (row == nullptr) return {};",
-        "  Row* row = const_cast<Table*>(this)->FindOrCreate(const_cast<Stripe&>(stripe), hash, id);\n"
-        "  if (row == nullptr) return {};",
+        "shard/table_rounds.cc",
+        "  const std::uint32_t number = Find(stripe, hash, id);\n",
+        "  const std::uint32_t number =\n"
+        "      const_cast<Table*>(this)->FindOrCreate(const_cast<Stripe&>(stripe), hash, id);\n",
         ((CONTRACT, "*UnknownRowsAreSaidToBeInitialAndAreNotCreated*"),),
     ),
     Mutant(
@@ -178,9 +181,9 @@ MUTANTS = (
     Mutant(
         "a-row-pushed-to-is-called-initial",
         "rows are born with their first push",
-        "shard/table.cc",
-        "  if (row == nullptr) return {};",
-        "  if (row == nullptr || ClockOf(stripe, row) == 0) return {};",
+        "shard/table_rounds.cc",
+        "  Row* row = RowAt(stripe, number);\n  Seen seen",
+        "  Row* row = RowAt(stripe, number);\n  if (ClockOf(stripe, row) == 0) return {};\n  Seen seen",
         ((CONTRACT, "*ARowIsBorn*"),),
     ),
     Mutant(
@@ -284,5 +287,71 @@ MUTANTS = (
         "if (slot == 0) return false;",
         "if (slot < 65535) return false;",
         ((PREFETCH, "*RowsInFlight*"),),
+    ),
+    Mutant(
+        "a-row-that-changes-before-it-is-written-is-not-kept",
+        "a checkpoint has the rows of one moment",
+        "shard/table_snapshot.cc",
+        "    AppendRow(stripe, row, &stripe.kept);\n    kept_->Add(row_bytes_);\n",
+        "",
+        ((TABLE_SNAPSHOT, "*WhateverIsPushedMeanwhile"), (SHARD_CHECKPOINT, "*ACutComesBetweenExchanges")),
+    ),
+    Mutant(
+        "an-exchange-goes-on-during-the-cut",
+        "a checkpoint has the rows of one moment",
+        "shard/shard.cc",
+        "  const Gate::Passage inside(&gate_);\n",
+        "",
+        ((SHARD_CHECKPOINT, "*ACutComesBetweenExchanges"),),
+    ),
+    Mutant(
+        "what-changes-while-a-row-is-written-is-not-in-the-next-increment",
+        "increments add up to the whole",
+        "shard/snapshot_marks.h",
+        "    changed_[word] |= bit;\n    if (word >= to_write_.size()",
+        "    if (word < to_write_.size() && (to_write_[word] & bit) != 0) changed_[word] |= 0;\n"
+        "    else changed_[word] |= bit;\n    if (word >= to_write_.size()",
+        ((TABLE_SNAPSHOT, "*IncrementsAddUpToTheWhole"),),
+    ),
+    Mutant(
+        "a-shard-takes-a-checkpoint-over-before-the-others-have-read-it",
+        "a restore is all or nothing",
+        "shard/shard_checkpoint.cc",
+        "progress->done && request.commit && loaded_",
+        "progress->done && loaded_",
+        ((SHARD_CHECKPOINT, "*WithoutItsCommit*"),),
+    ),
+    Mutant(
+        "a-shard-that-comes-back-does-not-know-what-it-has-applied",
+        "exactly once, across restarts",
+        "shard/shard_recovery.cc",
+        "    order->SetNext(request.header.sequence + 1);\n",
+        "",
+        ((SHARD_RECOVERY, "*ARepeatOfWhatWasApplied*"), (SHARD_RECOVERY, "*EndsAnywhere*")),
+    ),
+    Mutant(
+        "a-cut-notes-the-number-of-an-exchange-too-late",
+        "exactly once, across restarts",
+        "shard/shard_recovery.cc",
+        "head.workers.push_back({worker, order->next_to_take()});",
+        "head.workers.push_back({worker, order->next_to_take() - 1});",
+        ((SHARD_RECOVERY, "*FromACheckpointAndTheLogSinceThen"),),
+    ),
+    Mutant(
+        "a-refused-exchange-leaves-no-number-in-the-log",
+        "exactly once, across restarts",
+        "shard/shard.cc",
+        "  if (!reply.ok() && log_ != nullptr) {\n",
+        "  if (false) {\n",
+        ((SHARD_RECOVERY, "*NumbersOfReadsAndRefused*"),),
+    ),
+    Mutant(
+        "damage-is-taken-for-an-unfinished-write",
+        "nothing acknowledged is lost in silence",
+        "storage/block_file.cc",
+        "  return !(header_at(begin + header.payload_bytes, &behind) &&\n"
+        "           behind.number == header.number + 1);\n",
+        "  return header_at(0, &behind) || true;\n",
+        ((SHARD_RECOVERY, "*DamageBeforeTheEnd*"),),
     ),
 )

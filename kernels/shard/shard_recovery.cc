@@ -1,0 +1,95 @@
+// Shard's log: how a shard that was killed comes back.
+
+#include <future>
+#include <utility>
+
+#include "kernels/shard/checkpoint_jobs.h"
+#include "kernels/shard/shard.h"
+#include "kernels/store/check_request.h"
+
+namespace het {
+
+// Does again what the log says, to a shard that nobody uses yet.
+class Shard::Recovery final : public LogReplayer {
+ public:
+  explicit Recovery(Shard* shard) : shard_(shard) {}
+
+  Status Head(const LogHead& head) override {
+    shard_->incarnation_ = head.shard;
+    for (const auto& [worker, next] : head.workers) {
+      shard_->FindWorker(worker)->SetNext(next);
+    }
+    return OkStatus();
+  }
+
+  Status Table(const TableSpec& spec) override {
+    return shard_->CreateTable(spec);
+  }
+
+  Status Exchange(const ExchangeRequest& request) override {
+    const auto order = shard_->FindWorker(request.header.worker);
+    if (request.header.sequence < order->next_to_take()) return OkStatus();
+    for (const TableExchange& exchange : request.tables) {
+      const auto table = shard_->FindTable(exchange.table);
+      if (table == nullptr) {
+        return DataLoss("rows of a table that the log has not named before");
+      }
+      HET_RETURN_IF_ERROR(CheckTableExchange(exchange, table->spec()));
+      HET_RETURN_IF_ERROR(table->Reserve(exchange.push_ids.size()));
+      table->Push(exchange.push_ids, exchange.push_clocks,
+                  exchange.push_learning_rates, exchange.push_gradients,
+                  exchange.round);
+      table->Release(exchange.push_ids.size());
+    }
+    order->SetNext(request.header.sequence + 1);
+    return OkStatus();
+  }
+
+  Status Assign(TableId table, Staleness staleness, Span<const RowId> ids,
+                Span<const float> rows) override {
+    return shard_->Assign(table, staleness, ids, rows);
+  }
+
+ private:
+  Shard* const shard_;
+};
+
+Result<std::shared_ptr<Shard>> Shard::Open(const Options& options) {
+  auto shard = std::make_shared<Shard>(options);
+  if (options.log_directory.empty()) return shard;
+  auto opened = PushLog::Open(options.log_directory, options.durability);
+  HET_RETURN_IF_ERROR(opened.status());
+  std::unique_ptr<PushLog> log = std::move(opened).Take();
+  auto rows = ReadRows(
+      log->base(), [](const TableSpec&) { return OkStatus(); }, nullptr);
+  HET_RETURN_IF_ERROR(rows.status());
+  {
+    MutexLock lock(&shard->mutex_);
+    for (auto& [id, table] : *rows) shard->tables_[id] = std::move(table);
+  }
+  Recovery recovery(shard.get());
+  HET_RETURN_IF_ERROR(log->Replay(&recovery));
+  HET_RETURN_IF_ERROR(log->Begin(shard->Head(shard->AllTables())).status());
+  shard->log_ = std::move(log);
+  return shard;
+}
+
+LogHead Shard::Head(const std::vector<std::shared_ptr<Table>>& tables) const {
+  LogHead head;
+  head.shard = incarnation_;
+  for (const auto& table : tables) head.tables.push_back(table->spec());
+  MutexLock lock(&mutex_);
+  for (const auto& [worker, order] : workers_) {
+    head.workers.push_back({worker, order->next_to_take()});
+  }
+  return head;
+}
+
+Status Shard::AwaitDurable() const {
+  if (log_ == nullptr) return OkStatus();
+  std::promise<Status> durable;
+  log_->WhenDurable([&](Status status) { durable.set_value(std::move(status)); });
+  return durable.get_future().get();
+}
+
+}  // namespace het
