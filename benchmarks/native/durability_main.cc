@@ -82,14 +82,16 @@ class Client {
       Exchange(push_, {});
     }
   }
-  // Of one exchange, the median over a turn.
+  // Of one exchange, the median over a turn, of at least one.
   double Turn(double duration) {
     std::vector<double> seconds;
-    for (double sum = 0; sum < duration; sum += seconds.back()) {
+    double sum = 0;
+    do {
       for (RowId& id : fetch_) id = IdOf(random_() % rows_);
       seconds.push_back(Exchange(push_, fetch_));
       std::swap(push_, fetch_);
-    }
+      sum += seconds.back();
+    } while (sum < duration);
     std::sort(seconds.begin(), seconds.end());
     return seconds[seconds.size() / 2];
   }
