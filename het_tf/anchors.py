@@ -20,6 +20,11 @@ from het_tf.components import optimizer_component
 from het_tf.table import Table
 from het_tf.table import lookup_many as look_up
 
+# What saves a model whose rows are in the shards.
+REMEDY = (
+    "het.callbacks.Checkpoint() in fit, or het.checkpoint.save(model), saves rows, dense weights and optimizer "
+    "together; or take the weights of the dense layers by themselves, and rows through layer.rows(ids)"
+)
 _TABLE = "_het_tf_table"
 _this_thread = threading.local()
 
@@ -48,8 +53,7 @@ def register(anchor: keras.Variable, table: Table) -> None:
     def refuse_values(*args: Any, **kwargs: Any) -> None:
         raise NotImplementedError(
             f"the rows of table {table.name!r} are in the shards and would be missing among the model's weights, "
-            "which therefore cannot be copied, saved or restored as a whole: take the weights of the dense layers by "
-            "themselves, and rows through layer.rows(ids)"
+            f"which therefore cannot be copied, saved or restored as a whole: {REMEDY}"
         )
 
     kind = type(anchor)

@@ -45,14 +45,15 @@ def list_(directory: Directory, as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps([{**_values(manifest), "state": state} for manifest, state in found], indent=2))
         return
-    table = _table("Checkpoints", "name", "base", "step", "epoch", "batch", "shards", "tables", "size", "saved", "state")
+    columns = ("name", "base", "step", "epoch", "batch", "shards", "tables", "size", "saved", "state")
+    table = _table("Checkpoints", *columns)
     for one, state in found:
         saved = datetime.fromtimestamp(one.created).strftime("%Y-%m-%d %H:%M:%S")
         numbers = [f"{one.step:,}", str(one.epoch), str(one.batch), str(one.shards), str(len(one.tables))]
         table.add_row(one.name, one.base or "", *numbers, decimal(one.bytes), saved, escape(state))
     _console().print(table)
     if unfinished:
-        typer.echo(f"Without a manifest, and so no checkpoints (being written, or interrupted): {', '.join(unfinished)}")
+        typer.echo(f"Without a manifest (being written, or interrupted), no checkpoints: {', '.join(unfinished)}")
 
 
 @app.command()
@@ -84,7 +85,8 @@ def verify(directory: Directory, name: Name = None) -> None:
 
 def _broken(directory: Path) -> list[str]:
     known = {one.name for one in checkpoint.list(directory)}
-    return [path.parent.name for path in sorted(directory.glob(f"*/{layout.MANIFEST}")) if path.parent.name not in known]
+    folders = [path.parent.name for path in sorted(directory.glob(f"*/{layout.MANIFEST}"))]
+    return [name for name in folders if name not in known]
 
 
 @app.command()
@@ -188,7 +190,7 @@ def _console() -> Console:
 
 def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left")
-    words = ("name", "base", "state", "saved", "table", "optimizer", "initializer", "group", "variable", "dtype", "shape")
+    numbers = ("step", "epoch", "batch", "shards", "tables", "size", "rows", "dimension", "slots")
     for name in columns:
-        table.add_column(name, justify="left" if name in words else "right", overflow="fold")
+        table.add_column(name, justify="right" if name in numbers else "left", overflow="fold")
     return table

@@ -141,5 +141,6 @@ class DistributedEmbedding(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         raise NotImplementedError(
-            f"layer {self.name!r}: a DistributedEmbedding cannot be serialized yet; make it anew from its features"
+            f"layer {self.name!r}: a DistributedEmbedding cannot be serialized yet, nor a model that has one: make it "
+            f"anew from its features. As for its state: its rows are in the shards and would be missing; {anchors.REMEDY}"
         )

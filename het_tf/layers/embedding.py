@@ -265,8 +265,8 @@ class Embedding(keras.layers.Layer):
 
     def _refuse_saving(self) -> None:
         raise NotImplementedError(
-            f"a model with het_tf.layers.Embedding ({self.name!r}) cannot be saved or loaded: its rows are in the "
-            "shards and would be missing; save the dense layers by themselves, and rows through layer.rows(ids)"
+            f"a model with het_tf.layers.Embedding ({self.name!r}) cannot be saved, loaded or exported like this: its "
+            f"rows are in the shards and would be missing; {anchors.REMEDY}"
         )
 
 
