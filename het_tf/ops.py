@@ -135,16 +135,19 @@ def cache_stats(table: tf.Tensor) -> dict[str, Any]:
     return stats
 
 
-def store_snapshot(store: tf.Tensor, directory: str, mark: str, name: str, base: str) -> tuple[bool, int, int]:
-    """Has the shards write a checkpoint, or asks how far they are: done, rows and bytes so far."""
-    done, rows, size = library().het_store_snapshot(store, directory, mark, name, base).numpy().tolist()
+def store_snapshot(
+    store: tf.Tensor, directory: str, mark: str, name: str, base: str, call: int
+) -> tuple[bool, int, int]:
+    """Has the shards write a checkpoint, or, with the same `call`, asks how far they are: done, rows and bytes."""
+    number = tf.constant(call, tf.int64)
+    done, rows, size = library().het_store_snapshot(store, directory, mark, name, base, number).numpy().tolist()
     return bool(done), rows, size
 
 
 def store_restore(
     store: tf.Tensor, directory: str, mark: str, names: Sequence[str], shards: Sequence[int], call: int
 ) -> tuple[bool, int, int]:
-    """Has the shards read a chain of checkpoints, or asks how far they are: done, rows and bytes so far."""
+    """Has the shards read a chain of checkpoints, or asks how far they are, as `store_snapshot` does."""
     counts = tf.constant(list(shards), tf.int64)
     number = tf.constant(call, tf.int64)
     reply = library().het_store_restore(store, directory, mark, tf.constant(list(names)), counts, number)

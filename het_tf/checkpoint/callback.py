@@ -17,6 +17,8 @@ from het_tf.checkpoint.position import Epoch, Skipping
 from het_tf.checkpoint.restoring import restore
 from het_tf.config import check_count
 
+_FAILURES = (OSError, ValueError, RuntimeError, tf.errors.OpError)
+
 
 class Checkpoint(keras.callbacks.Callback):
     """Saves checkpoints while ``fit`` goes on, and resumes from the newest one.
@@ -27,8 +29,9 @@ class Checkpoint(keras.callbacks.Callback):
     Training waits while the caches are flushed and the shards take note of the
     moment; the files are written while it goes on. One at a time: a checkpoint
     that is due while another is still being written is left out, with a warning.
-    One that fails is a warning too, and the next is a full one; the last one,
-    at the end of ``fit``, is waited for and raises.
+    One that fails is a warning too, and the next is a full one; the first one of
+    a ``fit`` raises if it cannot even be begun, and the last one, at its end, is
+    waited for and raises.
 
     To go on in the middle of an epoch, at the batch where the checkpoint was
     taken, give ``fit`` the dataset through `resume`; otherwise the epoch that
@@ -85,7 +88,7 @@ class Checkpoint(keras.callbacks.Callback):
         self._base: str | None = None  # the last one that was written in this job
         self._since_full = 0
         self._saved_step: int | None = None
-        self._failed: set[str] = set()  # the shards remember these names
+        self._has_written = False  # a checkpoint, in this `fit`
 
     def resume(self, dataset: tf.data.Dataset) -> tf.data.Dataset:
         """The dataset for ``fit``, which in a resumed epoch leaves out the batches that were trained on.
@@ -179,15 +182,14 @@ class Checkpoint(keras.callbacks.Callback):
         except tf.errors.OpError:
             if last.base is None:
                 raise
-            self._has_failed(last)
+            self._base = None
             self._begin().wait()
 
     # --- What is saved, and what becomes of it. ---
 
     def _open(self) -> bool:
-        """On the chief: whether there is a checkpoint. What an interrupted job has left behind goes."""
+        """On the chief: whether there is a checkpoint."""
         self._path = saving.directory_of(self._directory)
-        layout.prune(self._path, self._keep, unfinished=True)
         return bool(layout.manifests(self._path))
 
     def _save(self) -> None:
@@ -201,40 +203,40 @@ class Checkpoint(keras.callbacks.Callback):
                 return
             before, self._saving = self._saving, None
             self._settle(before)
-        self._saving = self._begin()
+        try:
+            self._saving = self._begin()
+        except _FAILURES as error:
+            if not self._has_written:
+                raise  # it never will
+            self._base = None
+            warnings.warn(f"no checkpoint could be begun at step {self.step}: {error}", stacklevel=3)
 
     def _settle(self, before: saving.Saving) -> None:
         """Learns what became of a checkpoint."""
         try:
             before.wait()
-        except (OSError, ValueError, RuntimeError, tf.errors.OpError) as error:
-            self._has_failed(before)
+        except _FAILURES as error:
+            self._base, self._saved_step = None, None
             warnings.warn(f"checkpoint {before.name!r} could not be written: {error}", stacklevel=4)
         else:
-            self._base = before.name
+            self._base, self._has_written = before.name, True
             self._since_full = self._since_full + 1 if before.base is not None else 1
 
-    def _has_failed(self, one: saving.Saving) -> None:
-        self._failed.add(one.name)
-        self._base, self._saved_step = None, None  # the next one is full
-
     def _begin(self) -> saving.Saving:
-        base = self._base if self._base is not None and self._since_full < self._full_every else None
-        name = by_chief(self._free_name, "checkpoint.name")
+        base = self._base if self._since_full < self._full_every else None
         try:
-            made = self._start(name, base)
+            made = self._start(base)
         except tf.errors.FailedPreconditionError:
             if base is None:
                 raise
-            made = self._start(f"{name}-full", None)  # a shard of another life: it knows no base
+            made = self._start(None)  # a shard of another life: it knows no base
         self._saved_step = self.step
         return made
 
-    def _start(self, name: str, base: str | None) -> saving.Saving:
+    def _start(self, base: str | None) -> saving.Saving:
         return saving.save(
             self.model,
             self._directory,
-            name,
             base=base,
             step=self.step,
             epoch=self._epoch,
@@ -243,18 +245,10 @@ class Checkpoint(keras.callbacks.Callback):
             then=self._written,
         )
 
-    def _free_name(self) -> str:
-        """On the chief: of this step; another one where a checkpoint of an earlier training has it."""
-        name, number = saving.default_name(self.step), 1
-        taken = {one.name for one in layout.manifests(self._path)} | self._failed
-        while name in taken or f"{name}-full" in taken:
-            number += 1
-            name = f"{saving.default_name(self.step)}-{number}"
-        return name
-
     def _written(self, manifest: Manifest) -> None:
         """On the chief, in the background."""
         try:
-            layout.prune(self._path, self._keep)
+            # Only now is nothing that was interrupted of use to a shard any more.
+            layout.prune(self._path, self._keep, unfinished=True)
         except OSError as error:
             warnings.warn(f"old checkpoints could not be deleted: {error}", stacklevel=2)

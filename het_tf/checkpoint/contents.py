@@ -49,11 +49,8 @@ def current(directory: Path, links: Sequence[Manifest], shard: int | None = None
                     if known is None:
                         tables[block.id] = block
                         yield block
-                    elif known != block:
-                        raise CheckpointError(
-                            f"table {block.name!r} is {block} in {directory / link.name / name} and {known} in a newer "
-                            f"checkpoint of the chain {[one.name for one in links]}: they do not belong together"
-                        )
+                    else:
+                        _check_same(known, block, directory / link.name / name)
                 elif block.table.id not in whole:
                     rows = _without(block, newer.get(block.table.id))
                     if not is_last:
@@ -63,6 +60,22 @@ def current(directory: Path, links: Sequence[Manifest], shard: int | None = None
         for table, ids in mine.items():
             newer[table] = np.union1d(newer.get(table, np.empty(0, np.int64)), np.concatenate(ids))
         whole |= {table for table, files in partly.items() if files == len(names)}
+
+
+def _check_same(known: TableRecord, older: TableRecord, path: Path) -> None:
+    """REQUIRES of a chain: a table is the same in all of it, but that it may come to have an optimizer."""
+    if older.optimizer.name == "none":
+        older = dataclasses.replace(older, optimizer=known.optimizer)
+    if older == known:
+        return
+    if dataclasses.replace(older, slots=known.slots) == known:
+        raise CheckpointError(
+            f"table {older.name!r} has no optimizer state in {path}, where it had not been trained yet, and some in a "
+            "newer checkpoint: only the shards know what it begins with; restore the checkpoint and save a full one"
+        )
+    raise CheckpointError(
+        f"table {older.name!r} is {older} in {path} and {known} in a newer checkpoint: they do not belong to one chain"
+    )
 
 
 def _without(rows: Rows, ids: np.ndarray | None) -> Rows:

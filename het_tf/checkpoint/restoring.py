@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from het_tf import ops, runtime
+from het_tf.checkpoint import asking
 from het_tf.checkpoint import dense as dense_part
 from het_tf.checkpoint import directory as layout
 from het_tf.checkpoint.agreement import by_all, by_chief, is_chief
@@ -21,7 +22,6 @@ from het_tf.checkpoint.directory import DENSE, Manifest
 from het_tf.checkpoint.files import CheckpointError, OtherModel
 from het_tf.checkpoint.saving import directory_of
 
-_SOONEST_SECONDS, _LATEST_SECONDS = 0.02, 1.0
 _PROGRESS_SECONDS = 10.0
 
 
@@ -98,22 +98,20 @@ def _load(model: keras.Model, where: Path, name: str, verbose: bool) -> tuple[Ma
             f"{', '.join(manifest.tables) or 'none'}; make the model as it was when the checkpoint was saved, and give "
             "its tables names, Embedding(..., table='user')"
         )
-    mark = layout.mark(where)
-    call, began = secrets.randbits(62), time.monotonic()
-    pause, said = _SOONEST_SECONDS, began
     total = sum(link.files[file]["bytes"] for link in links for file in link.shard_files)
-    while True:
-        done, rows, size = ops.store_restore(
-            runtime.store(), str(where), mark, [link.name for link in links], [link.shards for link in links], call
-        )
-        if done:
-            break
+    names, shards = [link.name for link in links], [link.shards for link in links]
+    arguments = (runtime.store(), str(where), layout.mark(where), names, shards, secrets.randbits(62))
+    began = said = time.monotonic()
+
+    def report(progress: asking.Progress) -> None:
+        nonlocal said
         if verbose and time.monotonic() - said >= _PROGRESS_SECONDS:
             said = time.monotonic()
+            _, rows, size = progress
             text = f"{rows:,} rows, {size / 1e6:,.0f} MB read, {total / 1e6:,.0f} MB in {len(links)} checkpoints"
             print(f"het_tf: restoring {name} for {said - began:.0f} s: {text}", file=sys.stderr, flush=True)
-        time.sleep(pause)
-        pause = min(2 * pause, _LATEST_SECONDS)
+
+    asking.until_done(lambda: ops.store_restore(*arguments), report)
     return manifest, dense
 
 

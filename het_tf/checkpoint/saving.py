@@ -8,6 +8,7 @@ last, makes it a checkpoint.
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
 from collections.abc import Callable
@@ -16,16 +17,14 @@ from pathlib import Path
 import keras
 
 from het_tf import ops, runtime
+from het_tf.checkpoint import asking
 from het_tf.checkpoint import dense as dense_part
 from het_tf.checkpoint import directory as layout
 from het_tf.checkpoint.agreement import by_chief
 from het_tf.checkpoint.dense import Dense
-from het_tf.checkpoint.directory import DENSE, MANIFEST, Manifest
+from het_tf.checkpoint.directory import DENSE, Manifest
 from het_tf.checkpoint.files import CheckpointError
 from het_tf.version import VERSION
-
-# Between two questions whether the shards are done: from the first to the last.
-_SOONEST_SECONDS, _LATEST_SECONDS = 0.02, 1.0
 
 
 class Saving:
@@ -127,58 +126,61 @@ def save(
         thread that wrote it.
 
     Raises:
-      CheckpointError: the directory is not known, the model has no weights, or a
-        checkpoint of that name is there.
+      CheckpointError: the directory is not known, the model has no weights, or
+        something of that name is there.
       tf.errors.FailedPreconditionError: a shard has no directory, or another
         one; or its last checkpoint is not `base`: take a full one.
       tf.errors.OpError, OSError: what went wrong with a file; names it.
     """
+    if name is not None:
+        layout.check_name(name)
+    if base is not None:
+        layout.check_name(base)
     dense_part.prepare(model)
     if step is None:
         step = dense_part.batches(dense_part.optimizer_of(model))
-    made = layout.check_name(name if name is not None else default_name(step))
-    if base is not None:
-        layout.check_name(base)
     # After this no worker has an update that the shards do not have.
     runtime.flush(wait_for_all=True)
-    saving = Saving(made, base)
+    saving = Saving("", base)
 
-    def cut() -> None:
+    def cut() -> str:
         where = directory_of(directory)
-        folder = where / made
+        saving.name = name if name is not None else free_name(where, step)
+        folder = where / saving.name
+        if folder.exists():
+            raise CheckpointError(
+                f"{folder} is there already, a checkpoint or what an interrupted one has left: give the new one "
+                "another name"
+            )
         mark = layout.mark(where)
-        if (folder / MANIFEST).exists():
-            raise CheckpointError(f"{folder} is a checkpoint already: give the new one another name")
-        # What a save has left that was interrupted.
-        if folder.exists() and not layout.delete(where, made):
-            raise CheckpointError(f"{folder} has other things than a checkpoint in it: give the new one another name")
         folder.mkdir()
         layout.sync_folder(where)
-        ask = Snapshot(where, mark, made, base)
-        ask()
+        # One number for one checkpoint: the shards know by it that they are asked again.
+        arguments = (runtime.store(), str(where), mark, saving.name, base or "", secrets.randbits(62))
+
+        def ask() -> asking.Progress:
+            return ops.store_snapshot(*arguments)
+
+        asking.begin(ask)
         copy = dense_part.take(model)
         manifest = _manifest(saving, where, step=step, epoch=epoch, batch=batch, copy=copy)
         saving._write(lambda: _finish(ask, where, manifest, copy, then))
+        return saving.name
 
-    by_chief(cut, "checkpoint.cut")
+    saving.name = by_chief(cut, "checkpoint.cut")
     if not background:
         saving.wait()
     return saving
 
 
-def default_name(step: int) -> str:
-    return f"step-{step:012d}"
-
-
-class Snapshot:
-    """The op that has the shards write one checkpoint: the first call takes the cut, every one reports."""
-
-    def __init__(self, directory: Path, mark: str, name: str, base: str | None) -> None:
-        self._arguments = (runtime.store(), str(directory), mark, name, base or "")
-
-    def __call__(self) -> bool:
-        """Whether all shards are done."""
-        return bool(ops.store_snapshot(*self._arguments)[0])
+def free_name(directory: Path, step: int) -> str:
+    """``step-`` and the step; with a number behind where something of that name is there."""
+    first = name = f"step-{step:012d}"
+    number = 1
+    while (directory / name).exists():
+        number += 1
+        name = f"{first}-{number}"
+    return name
 
 
 def _manifest(saving: Saving, where: Path, *, step: int, epoch: int, batch: int, copy: Dense) -> Manifest:
@@ -201,14 +203,15 @@ def _manifest(saving: Saving, where: Path, *, step: int, epoch: int, batch: int,
 
 
 def _finish(
-    ask: Snapshot, where: Path, manifest: Manifest, copy: Dense, then: Callable[[Manifest], None] | None
+    ask: Callable[[], asking.Progress],
+    where: Path,
+    manifest: Manifest,
+    copy: Dense,
+    then: Callable[[Manifest], None] | None,
 ) -> None:
     """In the background, on the chief: what comes after the cut."""
     files = {DENSE: dense_part.write(where / manifest.name / DENSE, copy)}
-    pause = _SOONEST_SECONDS
-    while not ask():
-        time.sleep(pause)
-        pause = min(2 * pause, _LATEST_SECONDS)
+    asking.until_done(ask)
     for file in manifest.shard_files:
         path = where / manifest.name / file
         if not path.is_file():

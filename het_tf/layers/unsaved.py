@@ -23,6 +23,6 @@ class Unsaved(keras.layers.Layer):
 
     def _refuse_saving(self) -> None:
         raise NotImplementedError(
-            f"a model with het_tf.layers.{type(self).__name__} ({self.name!r}) cannot be saved, loaded or exported like "
-            f"this: its rows are in the shards and would be missing; {anchors.REMEDY}"
+            f"a model with het_tf.layers.{type(self).__name__} ({self.name!r}) cannot be saved, loaded or exported so: "
+            f"its rows are in the shards and would be missing; {anchors.REMEDY}"
         )

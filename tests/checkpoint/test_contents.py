@@ -104,7 +104,7 @@ def test_a_damaged_chain_leaves_no_merged_checkpoint(tmp_path):
 def test_a_table_that_changes_its_form_within_a_chain(tmp_path):
     written.save(tmp_path, "full", {"user": range(4)}, moment=1, dimension=3)
     written.save(tmp_path, "more", {"user": range(4)}, moment=2, base="full", dimension=4)
-    with pytest.raises(CheckpointError, match="dimension=3.*dimension=4.*do not belong together"):
+    with pytest.raises(CheckpointError, match="dimension=3.*dimension=4.*do not belong to one chain"):
         list(contents.rows_of(tmp_path, "more", "user"))
 
 

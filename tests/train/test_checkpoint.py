@@ -294,7 +294,7 @@ def test_a_name_that_is_taken(join):
     join()
     model, _ = make()
     het.checkpoint.save(model, name="a")
-    with pytest.raises(CheckpointError, match="is a checkpoint already"):
+    with pytest.raises(CheckpointError, match="is there already"):
         het.checkpoint.save(model, name="a")
 
 
@@ -322,7 +322,7 @@ def test_a_damaged_checkpoint_is_passed_over_unless_it_is_asked_for(join, tmp_pa
     data = bytearray(path.read_bytes())
     data[len(data) // 2 :] = b"\0" * (len(data) - len(data) // 2)
     path.write_bytes(data)
-    with pytest.raises((DamagedFile, tf.errors.DataLossError), match=f"(?s){file}.*older"):
+    with pytest.raises((DamagedFile, tf.errors.DataLossError), match=f"(?s){file}.*(older|earlier)"):
         het.checkpoint.restore(model, name="new")
     assert_same(state(model, layer), before)
     with contextlib.nullcontext() if file == "manifest.json" else pytest.warns(UserWarning, match=f"(?s)'new'.*{file}"):
