@@ -13,7 +13,7 @@ from het_tf.version import VERSION as __version__
 from het_tf.version import check_tensorflow
 
 if TYPE_CHECKING:
-    from het_tf import callbacks, data, layers
+    from het_tf import callbacks, checkpoint, data, layers
     from het_tf.optimizers import DistributedOptimizer
     from het_tf.rowwise_adagrad import RowwiseAdagrad
     from het_tf.runtime import barrier, flush, init, rank, shards, shutdown, size
@@ -29,6 +29,7 @@ __all__ = [
     "__version__",
     "barrier",
     "callbacks",
+    "checkpoint",
     "data",
     "flush",
     "init",
@@ -40,7 +41,7 @@ __all__ = [
 ]
 
 # Loaded at first use: what needs no TensorFlow does not wait for it.
-_MODULES = ("callbacks", "data", "layers")
+_MODULES = ("callbacks", "checkpoint", "data", "layers")
 _HOME = {
     "DistributedOptimizer": "optimizers",
     "RowwiseAdagrad": "rowwise_adagrad",

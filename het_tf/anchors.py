@@ -20,15 +20,17 @@ from het_tf.components import optimizer_component
 from het_tf.table import Table
 from het_tf.table import lookup_many as look_up
 
+# What saves a model whose rows are in the shards.
+REMEDY = (
+    "het.callbacks.Checkpoint() in fit, or het.checkpoint.save(model), saves rows, dense weights and optimizer "
+    "together; or take the weights of the dense layers by themselves, and rows through layer.rows(ids)"
+)
 _TABLE = "_het_tf_table"
 _this_thread = threading.local()
 
 
 def register(anchor: keras.Variable, table: Table) -> None:
     """`anchor` stands for `table` from now on."""
-    variable = anchor.value
-    setattr(variable, _TABLE, table)
-
     # An optimizer that knows nothing of anchors would scatter into the empty
     # variable, or trip over the gradient of more rows than there are: that shall
     # say what is wrong. Keras's optimizers ask a variable, before they make
@@ -44,19 +46,31 @@ def register(anchor: keras.Variable, table: Table) -> None:
             refuse()
         return False
 
-    # get_weights, EarlyStopping(restore_best_weights=True), HDF5 files.
+    # get_weights, EarlyStopping(restore_best_weights=True), HDF5 files,
+    # tf.train.Checkpoint of an optimizer.
     def refuse_values(*args: Any, **kwargs: Any) -> None:
         raise NotImplementedError(
             f"the rows of table {table.name!r} are in the shards and would be missing among the model's weights, "
-            "which therefore cannot be copied, saved or restored as a whole: take the weights of the dense layers by "
-            "themselves, and rows through layer.rows(ids)"
+            f"which therefore cannot be copied, saved or restored as a whole: {REMEDY}"
         )
+
+    def mark() -> None:
+        variable = anchor.value
+        setattr(variable, _TABLE, table)
+        variable.scatter_sub = variable.scatter_add = variable.scatter_update = refuse
+
+    # Where Keras traces a model to find out its weights, variables get a value later.
+    def initialize(variable: keras.Variable) -> None:
+        kind._deferred_initialize(variable)
+        mark()
 
     kind = type(anchor)
     members: dict[str, Any] = {"overwrite_with_gradient": property(overwrite_with_gradient)}
-    members |= {"numpy": refuse_values, "__array__": refuse_values}
+    refused = ("numpy", "__array__", "_serialize_to_tensors", "_restore_from_tensors")
+    members |= dict.fromkeys(refused, refuse_values) | {"_deferred_initialize": initialize}
     anchor.__class__ = type(kind.__name__, (kind,), members)
-    variable.scatter_sub = variable.scatter_add = variable.scatter_update = refuse
+    if anchor._value is not None:
+        mark()
 
 
 @contextlib.contextmanager

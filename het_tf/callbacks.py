@@ -1,4 +1,4 @@
-"""Keras callbacks: metrics averaged over workers, statistics of the caches."""
+"""Keras callbacks: metrics averaged over workers, statistics of the caches, checkpoints."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from het_tf import ops, runtime
+from het_tf.checkpoint.callback import Checkpoint
+
+__all__ = ["CacheStats", "Checkpoint", "MetricAverage", "Snapshot"]
 
 # The least staleness in each bucket: 0, 1, 2, 4, 8, ...
 _LEAST = np.array([0, *(1 << np.arange(ops.STALENESS_BUCKETS - 1))])

@@ -1,14 +1,15 @@
 """Cluster: who this process is and where the shards are.
 
-Read once from the environment; a value without behaviour. Two variables count:
+Read once from the environment; a value without behaviour. These variables count:
 
 - ``TF_CONFIG``, in the form that ``tf.distribute`` reads and that schedulers
   write: ``{"cluster": {"ps": [...], "chief": [...], "worker": [...]},
   "task": {"type": "worker", "index": 0}}``;
 - ``HET_TF_SHARDS``, a comma-separated list of addresses in shard order, which
-  ``het-tf launch`` sets; it wins over the ``ps`` of TF_CONFIG.
+  ``het-tf launch`` sets; it wins over the ``ps`` of TF_CONFIG;
+- ``HET_TF_CHECKPOINT_DIR``, where checkpoints are; ``het-tf launch`` sets it too.
 
-With neither, rows live in a shard inside the process.
+Without shards, rows live in a shard inside the process.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+CHECKPOINT_DIR_VARIABLE = "HET_TF_CHECKPOINT_DIR"
 TASK_TYPES = ("chief", "worker", "ps", "evaluator")
 # Ids are dealt out to shards in this many virtual partitions.
 MAX_SHARDS = 4096
@@ -73,6 +75,14 @@ class Cluster:
         if not self.trains or self.task_type == "chief":
             return 0
         return self.task_index + self.chiefs
+
+
+def absolute_checkpoint_dir(
+    given: str | os.PathLike[str] | None, environ: Mapping[str, str] = os.environ
+) -> str | None:
+    """The directory given, or that of the environment, as an absolute path; None without both."""
+    chosen = given if given is not None else environ.get(CHECKPOINT_DIR_VARIABLE) or None
+    return None if chosen is None else os.path.abspath(os.fspath(chosen))
 
 
 def split_address(address: str) -> tuple[str, int]:

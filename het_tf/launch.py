@@ -30,6 +30,7 @@ from typing import NoReturn
 import psutil
 
 from het_tf import horovod_installation
+from het_tf.cluster import CHECKPOINT_DIR_VARIABLE, absolute_checkpoint_dir
 from het_tf.shard_process import ShardProcess, describe_status
 
 # The mark of a job: "pid:start time" of its launcher, in every child's
@@ -52,6 +53,7 @@ def launch(
     log_dir: Path | None = None,
     grace_seconds: float = 60.0,
     max_message_bytes: int | None = None,
+    checkpoint_dir: str | Path | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> int:
     """Runs a Python script on `workers` workers and `shards` shards.
@@ -65,6 +67,8 @@ def launch(
         until they have noticed and said so.
       max_message_bytes: largest message that a shard takes and sends (default 1
         GiB); workers with larger ones also say so, ``het.init(max_message_bytes=...)``.
+      checkpoint_dir: where shards and workers keep checkpoints; made if need be.
+        Default: HET_TF_CHECKPOINT_DIR of the environment, or nowhere.
       environ: the children's environment (default: this process's).
 
     Returns:
@@ -80,6 +84,10 @@ def launch(
     for name in ("TF_CONFIG", "HET_TF_SHARDS"):
         if environ.get(name):
             raise LaunchError(f"{name} is set ({environ[name]!r}): the launcher makes a cluster of its own; unset it")
+    checkpoint_dir = absolute_checkpoint_dir(checkpoint_dir, environ)
+    if checkpoint_dir is not None:
+        Path(checkpoint_dir).mkdir(parents=True, exist_ok=True)
+        environ[CHECKPOINT_DIR_VARIABLE] = checkpoint_dir
     events: queue.SimpleQueue[tuple[str, int, int]] = queue.SimpleQueue()
     with ExitStack() as stack:
         stack.enter_context(_signals_to(events))
@@ -91,7 +99,12 @@ def launch(
                 log = log_dir / f"shard.{index}.log"
             shard = stack.enter_context(
                 ShardProcess(
-                    index=index, count=shards, max_message_bytes=max_message_bytes, log=log, environ=environ
+                    index=index,
+                    count=shards,
+                    max_message_bytes=max_message_bytes,
+                    checkpoint_dir=checkpoint_dir,
+                    log=log,
+                    environ=environ,
                 )
             )
             running.append(shard)

@@ -135,6 +135,31 @@ def cache_stats(table: tf.Tensor) -> dict[str, Any]:
     return stats
 
 
+def store_snapshot(
+    store: tf.Tensor, directory: str, mark: str, name: str, base: str, call: int
+) -> tuple[bool, int, int]:
+    """Has the shards write a checkpoint, or, with the same `call`, asks how far they are: done, rows and bytes."""
+    number = tf.constant(call, tf.int64)
+    done, rows, size = library().het_store_snapshot(store, directory, mark, name, base, number).numpy().tolist()
+    return bool(done), rows, size
+
+
+def store_restore(
+    store: tf.Tensor, directory: str, mark: str, names: Sequence[str], shards: Sequence[int], call: int
+) -> tuple[bool, int, int]:
+    """Has the shards read a chain of checkpoints, or asks how far they are, as `store_snapshot` does."""
+    counts = tf.constant(list(shards), tf.int64)
+    number = tf.constant(call, tf.int64)
+    reply = library().het_store_restore(store, directory, mark, tf.constant(list(names)), counts, number)
+    done, rows, size = reply.numpy().tolist()
+    return bool(done), rows, size
+
+
+def embedding_forget(table: tf.Tensor) -> None:
+    """This worker's copies of rows are forgotten. REQUIRES: no pending updates."""
+    library().het_embedding_forget(table)
+
+
 def store_traffic(store: tf.Tensor) -> dict[str, Any]:
     """Exchanges, and bytes by kind in ``sent`` and ``received``, as this worker counts them."""
     exchanges, *numbers = library().het_store_traffic(store).numpy().tolist()

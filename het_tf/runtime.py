@@ -19,7 +19,7 @@ from typing import Any
 import tensorflow as tf
 
 from het_tf import horovod_installation, horovod_rendezvous, last_words, launch, ops, shard_process
-from het_tf.cluster import COMING_SECONDS, Cluster, ClusterError, from_environment
+from het_tf.cluster import COMING_SECONDS, Cluster, ClusterError, absolute_checkpoint_dir, from_environment
 from het_tf.horovod_installation import LAUNCHER_SIZES
 
 
@@ -31,6 +31,7 @@ class Settings:
     deadline: float = 30.0
     connect_timeout: float = COMING_SECONDS
     max_message_bytes: int = 1 << 30
+    checkpoint_dir: str | None = None
 
 
 @dataclasses.dataclass
@@ -62,6 +63,7 @@ def init(
     deadline: float = 30.0,
     connect_timeout: float = COMING_SECONDS,
     max_message_bytes: int = 1 << 30,
+    checkpoint_dir: str | os.PathLike[str] | None = None,
 ) -> None:
     """Joins the job. Called implicitly by whatever needs it; call it to configure.
 
@@ -78,6 +80,9 @@ def init(
         TF_CONFIG for every other worker.
       max_message_bytes: largest message, both ways; a shard has the same limit
         (a ``ps`` task by this call, others by ``--max-message-bytes``).
+      checkpoint_dir: where checkpoints are (docs/checkpoints.md); default:
+        HET_TF_CHECKPOINT_DIR. A ``ps`` task gets it by this call, shards of other
+        kinds by ``--checkpoint-dir``.
 
     Raises:
       ClusterError: the environment contradicts itself.
@@ -91,10 +96,11 @@ def init(
         raise ValueError(f"het_tf.init: max_message_bytes is {max_message_bytes!r}, expected 1 to {(1 << 31) - 1}")
     with _lock:
         cluster = from_environment()
+        directory = absolute_checkpoint_dir(checkpoint_dir)
         if cluster.is_shard:
-            shard_process.exec_shard(cluster, max_message_bytes)
+            shard_process.exec_shard(cluster, max_message_bytes, directory)
         addresses = cluster.shards if shards is None else tuple(shards)
-        settings = Settings(addresses, deadline, connect_timeout, max_message_bytes)
+        settings = Settings(addresses, deadline, connect_timeout, max_message_bytes, directory)
         if _current is not None:
             if settings != _current.settings:
                 raise RuntimeError(

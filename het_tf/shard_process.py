@@ -59,7 +59,9 @@ def listen_address(address: str) -> str:
     return f"[::]:{port}" if host.startswith("[") else f"0.0.0.0:{port}"
 
 
-def exec_shard(cluster: Cluster, max_message_bytes: int | None = None) -> NoReturn:
+def exec_shard(
+    cluster: Cluster, max_message_bytes: int | None = None, checkpoint_dir: str | Path | None = None
+) -> NoReturn:
     """Becomes the shard of this ``ps`` task; serves until it is stopped. The server's own limit without one."""
     if not cluster.is_shard:
         raise ShardError(f"this task is {cluster.task_type} {cluster.task_index}, not a ps: it does not serve")
@@ -68,14 +70,16 @@ def exec_shard(cluster: Cluster, max_message_bytes: int | None = None) -> NoRetu
     if listen.startswith(("0.0.0.0:", "[::]:")):
         print(f"het-tf-shard: {listen} is open to the network, without encryption or authentication", file=sys.stderr)
     options = ["--shard-index", str(cluster.task_index), "--shard-count", str(len(cluster.shards))]
-    options += _limit(max_message_bytes)
+    options += server_options(max_message_bytes, checkpoint_dir)
     sys.stdout.flush()
     sys.stderr.flush()
     os.execv(binary, [str(binary), "--listen", listen, *options])
 
 
-def _limit(max_message_bytes: int | None) -> list[str]:
-    return [] if max_message_bytes is None else ["--max-message-bytes", str(max_message_bytes)]
+def server_options(max_message_bytes: int | None, checkpoint_dir: str | Path | None) -> list[str]:
+    """Of the server's command line, for what is given."""
+    limit = [] if max_message_bytes is None else ["--max-message-bytes", str(max_message_bytes)]
+    return limit + ([] if checkpoint_dir is None else ["--checkpoint-dir", os.path.abspath(checkpoint_dir)])
 
 
 class ShardProcess:
@@ -85,6 +89,7 @@ class ShardProcess:
       listen: ``host:port`` (port 0: any free one) or ``unix:/path``.
       index, count: the shard's place; count 0: the first worker decides.
       max_message_bytes: largest message; None: the server's own limit, 1 GiB.
+      checkpoint_dir: where it writes and reads checkpoints; None: nowhere.
       log: file that its output goes to; None: passed through to stderr, each
         line with the shard's number.
       environ: its environment (default: this process's).
@@ -101,13 +106,14 @@ class ShardProcess:
         index: int = 0,
         count: int = 0,
         max_message_bytes: int | None = None,
+        checkpoint_dir: str | Path | None = None,
         log: Path | None = None,
         environ: Mapping[str, str] | None = None,
         deadline_seconds: float = 30.0,
     ) -> None:
         place = ["--shard-index", str(index), "--shard-count", str(count)] if count else []
-        limit = _limit(max_message_bytes)
-        command = [str(server_binary()), "--die-with-parent", "--listen", listen, *place, *limit]
+        options = place + server_options(max_message_bytes, checkpoint_dir)
+        command = [str(server_binary()), "--die-with-parent", "--listen", listen, *options]
         self.index = index
         self.process = subprocess.Popen(
             command,

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -47,21 +48,22 @@ def _shut_down() -> None:
 
 
 @pytest.fixture
-def start_shards() -> Iterator[Callable[[int], list[str]]]:
+def start_shards() -> Iterator[Callable[..., list[str]]]:
     """Starts so many shard processes, which end with the test; returns their addresses."""
     from het_tf.shard_process import ShardProcess
 
     with contextlib.ExitStack() as running:
 
-        def start(count: int) -> list[str]:
-            return [running.enter_context(ShardProcess(index=i, count=count)).address for i in range(count)]
+        def start(count: int, checkpoint_dir: Path | None = None) -> list[str]:
+            places = [{"index": i, "count": count, "checkpoint_dir": checkpoint_dir} for i in range(count)]
+            return [running.enter_context(ShardProcess(**place)).address for place in places]
 
         yield start
         _shut_down()
 
 
 @pytest.fixture
-def store_of(start_shards: Callable[[int], list[str]]) -> Callable[[int], list[str]]:
+def store_of(start_shards: Callable[..., list[str]]) -> Callable[[int], list[str]]:
     """Joins a job over an embedded shard (0) or so many real ones; may be called again, for the next one."""
     import het_tf
 

@@ -12,7 +12,8 @@ from benchmarks import network
 
 ROOT = Path(__file__).resolve().parents[1]
 # Describe a job, by a launcher or by TF_CONFIG.
-JOB_VARIABLES = ("HOROVOD_", "HET_TF_SHARDS", "HET_TF_LAUNCHER", "OMPI_COMM_WORLD_", "PMI_", "TF_CONFIG")
+_OURS = ("HET_TF_SHARDS", "HET_TF_LAUNCHER", "HET_TF_CHECKPOINT_DIR")
+JOB_VARIABLES = (*_OURS, "HOROVOD_", "OMPI_COMM_WORLD_", "PMI_", "TF_CONFIG")
 
 needs_namespaces = pytest.mark.skipif(network.why_not() is not None, reason="needs root and network namespaces")
 

@@ -1,1 +1,1 @@
-"""The command line: ``het-tf launch``, ``het-tf shard``, ``het-tf status``."""
+"""The command line: ``het-tf launch``, ``het-tf shard``, ``het-tf status``, ``het-tf checkpoint``."""

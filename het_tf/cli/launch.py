@@ -9,6 +9,7 @@ import typer
 
 from het_tf import launch as launcher
 from het_tf.cli.failure import fail
+from het_tf.cluster import CHECKPOINT_DIR_VARIABLE
 from het_tf.shard_process import ShardError
 
 
@@ -30,6 +31,12 @@ def launch(
     max_message_bytes: Annotated[
         int | None, typer.Option(min=1, help="Largest message of the shards; default 1 GiB.")
     ] = None,
+    checkpoint_dir: Annotated[
+        Path | None,
+        typer.Option(
+            envvar=CHECKPOINT_DIR_VARIABLE, file_okay=False, help="Where workers and shards keep checkpoints."
+        ),
+    ] = None,
 ) -> None:
     """Run SCRIPT on local workers and shards; all of them end together.
 
@@ -44,6 +51,7 @@ def launch(
             log_dir=log_dir,
             grace_seconds=grace,
             max_message_bytes=max_message_bytes,
+            checkpoint_dir=checkpoint_dir,
         )
     except launcher.LaunchError as error:
         fail(error, code=2)

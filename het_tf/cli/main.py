@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from het_tf.cli import launch, shard, status
+from het_tf.cli import checkpoint, launch, shard, status
 
 app = typer.Typer(
     name="het-tf",
@@ -44,6 +44,7 @@ app.command("launch", context_settings={"allow_interspersed_args": False, "ignor
 )
 app.command("shard")(shard.shard)
 app.command("status")(status.status)
+app.add_typer(checkpoint.app, name="checkpoint")
 
 
 if __name__ == "__main__":

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from het_tf.cli.failure import fail
-from het_tf.shard_process import ShardError, server_binary
+from het_tf.cluster import CHECKPOINT_DIR_VARIABLE
+from het_tf.shard_process import ShardError, server_binary, server_options
 
 
 def shard(
@@ -18,6 +20,12 @@ def shard(
     shard_index: Annotated[int | None, typer.Option(min=0, help="This is shard I ...")] = None,
     shard_count: Annotated[int | None, typer.Option(min=1, help="... of N; else the first worker decides.")] = None,
     max_message_bytes: Annotated[int | None, typer.Option(min=1, help="Largest message; default 1 GiB.")] = None,
+    checkpoint_dir: Annotated[
+        Path | None,
+        typer.Option(
+            envvar=CHECKPOINT_DIR_VARIABLE, file_okay=False, help="Where it writes and reads checkpoints; else nowhere."
+        ),
+    ] = None,
 ) -> None:
     """Serve rows until SIGTERM or SIGINT."""
     if (shard_index is None) != (shard_count is None):
@@ -29,6 +37,4 @@ def shard(
     command = [str(binary), "--listen", listen]
     if shard_index is not None:
         command += ["--shard-index", str(shard_index), "--shard-count", str(shard_count)]
-    if max_message_bytes is not None:
-        command += ["--max-message-bytes", str(max_message_bytes)]
-    os.execv(binary, command)
+    os.execv(binary, command + server_options(max_message_bytes, checkpoint_dir))

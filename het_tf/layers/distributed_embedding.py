@@ -11,10 +11,11 @@ from het_tf import anchors
 from het_tf.config import FeatureConfig, TableConfig
 from het_tf.layers.combine import combine
 from het_tf.layers.embedding import Embedding, flat_ids, ids_of
+from het_tf.layers.unsaved import Unsaved
 from het_tf.table import Table
 
 
-class DistributedEmbedding(keras.layers.Layer):
+class DistributedEmbedding(Unsaved):
     """Turns the ids of many features into rows, all in one op and one exchange per shard.
 
     What each feature gets is what an `Embedding` on its table would give it;
@@ -141,5 +142,6 @@ class DistributedEmbedding(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         raise NotImplementedError(
-            f"layer {self.name!r}: a DistributedEmbedding cannot be serialized yet; make it anew from its features"
+            f"layer {self.name!r}: a DistributedEmbedding cannot be serialized yet, nor a model that has one: make it "
+            f"anew from its features. Its rows are in the shards and would be missing; {anchors.REMEDY}"
         )

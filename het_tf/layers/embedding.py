@@ -19,6 +19,7 @@ from het_tf import anchors
 from het_tf.components import initializer_component, optimizer_component
 from het_tf.config import CacheConfig, TableConfig, check_count
 from het_tf.layers.combine import COMBINERS, combine
+from het_tf.layers.unsaved import Unsaved
 from het_tf.table import Table, TableSpec, get, integer_ids
 
 # Options of an optimizer that a table's own optimizer cannot have.
@@ -32,7 +33,7 @@ _REFUSED_OPTIONS = (
 )
 
 
-class Embedding(keras.layers.Layer):
+class Embedding(Unsaved):
     """Turns integer ids into rows of an embedding table (HET, VLDB 2022).
 
     Args:
@@ -251,23 +252,6 @@ class Embedding(keras.layers.Layer):
         if config.get("optimizer") is not None:
             config["optimizer"] = keras.optimizers.deserialize(config["optimizer"])
         return cls(**config)
-
-    # --- Saving: the rows are not in the model, so a file would lack them. ---
-
-    def save_own_variables(self, store: Any) -> None:
-        self._refuse_saving()
-
-    def load_own_variables(self, store: Any) -> None:
-        self._refuse_saving()
-
-    def _trackable_children(self, save_type: str = "checkpoint", **kwargs: Any) -> Any:
-        self._refuse_saving()
-
-    def _refuse_saving(self) -> None:
-        raise NotImplementedError(
-            f"a model with het_tf.layers.Embedding ({self.name!r}) cannot be saved or loaded: its rows are in the "
-            "shards and would be missing; save the dense layers by themselves, and rows through layer.rows(ids)"
-        )
 
 
 _ID_DTYPES = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32")

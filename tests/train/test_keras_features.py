@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import het_tf as het
-from pairs import BATCH, DIMENSION, FIELDS, IDS, all_rows, assert_equal, batches, fit_both, model_of, pair
+from pairs import BATCH, DIMENSION, FIELDS, IDS, all_rows, assert_equal, batches, fit, fit_both, model_of, pair
 
 SGD = keras.optimizers.SGD
 ADAGRAD = keras.optimizers.Adagrad
@@ -165,6 +165,27 @@ def test_a_subclassed_model():
     theirs, ours, their_layer, our_layer = pair(Model)
     fit_both(theirs, ours, lambda: SGD(0.1))
     assert_equal(their_layer, our_layer, theirs, ours)
+
+
+@pytest.mark.parametrize("kept_as", [lambda layer: layer, lambda layer: [layer], lambda layer: {"rows": layer}])
+def test_a_subclassed_model_whose_layers_are_built_by_fit(kept_as):
+    class Model(keras.Model):
+        def __init__(self, embedding):
+            super().__init__()
+            self.embedding = kept_as(embedding)
+            self.out = keras.layers.Dense(1, kernel_initializer="ones")
+
+        def call(self, ids):
+            (embedding,) = keras.tree.flatten(self.embedding)
+            return self.out(keras.ops.sum(embedding(ids), axis=1))
+
+    layer = het.layers.Embedding(IDS, DIMENSION, table="late")
+    before = all_rows(het.layers.Embedding(IDS, DIMENSION, table="late"))
+    fit(model := Model(layer), het.DistributedOptimizer(SGD(0.1)))
+    assert np.abs(all_rows(layer) - before).max() > 0
+    for save in (model.save_weights, tf.train.Checkpoint(model=model).save):
+        with pytest.raises(NotImplementedError, match="callbacks.Checkpoint"):
+            save("not_written.weights.h5")
 
 
 def test_mask_zero_reaches_the_layers_behind():
