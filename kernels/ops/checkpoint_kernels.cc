@@ -89,7 +89,7 @@ class StoreSnapshotOp : public CheckpointOp<SnapshotRequest> {
  protected:
   absl::Status GetRest(OpKernelContext* context,
                        SnapshotRequest* request) override {
-    TF_RETURN_IF_ERROR(GetScalar(context, "name", &request->name));
+    TF_RETURN_IF_ERROR(GetScalar(context, "checkpoint", &request->name));
     return GetScalar(context, "base", &request->base);
   }
   Result<CheckpointProgress> Ask(EmbeddingStore& store,
@@ -157,7 +157,7 @@ REGISTER_KERNEL_BUILDER(Name("HetStoreSnapshot")
                             .HostMemory("store")
                             .HostMemory("directory")
                             .HostMemory("mark")
-                            .HostMemory("name")
+                            .HostMemory("checkpoint")
                             .HostMemory("base")
                             .HostMemory("call")
                             .HostMemory("progress"),

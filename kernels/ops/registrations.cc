@@ -242,7 +242,7 @@ REGISTER_OP("HetStoreSnapshot")
     .Input("store: resource")
     .Input("directory: string")
     .Input("mark: string")
-    .Input("name: string")
+    .Input("checkpoint: string")
     .Input("base: string")
     .Input("call: int64")
     .Output("progress: int64")
@@ -255,7 +255,8 @@ how far it is.
 
 directory: for a shard in this process; others have been told theirs.
 mark: what the directory's het_tf.mark has.
-base: the checkpoint since which changed rows are written; "": all rows.
+checkpoint: its name.
+base: the one since which changed rows are written; "": all rows.
 )doc");
 
 REGISTER_OP("HetStoreRestore")
