@@ -21,6 +21,9 @@ from dataclasses import dataclass
 from typing import Any
 
 CHECKPOINT_DIR_VARIABLE = "HET_TF_CHECKPOINT_DIR"
+# What a shard that is killed loses: all since the last checkpoint, nothing, or
+# nothing even if its machine fails with it.
+DURABILITIES = ("checkpoint", "log", "log-sync")
 TASK_TYPES = ("chief", "worker", "ps", "evaluator")
 # Ids are dealt out to shards in this many virtual partitions.
 MAX_SHARDS = 4096

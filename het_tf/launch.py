@@ -30,8 +30,9 @@ from typing import NoReturn
 import psutil
 
 from het_tf import horovod_installation
-from het_tf.cluster import CHECKPOINT_DIR_VARIABLE, absolute_checkpoint_dir
-from het_tf.shard_process import ShardProcess, describe_status
+from het_tf.cluster import CHECKPOINT_DIR_VARIABLE, DURABILITIES, absolute_checkpoint_dir
+from het_tf.launched_shards import Events, LaunchedShards, say, watch
+from het_tf.shard_process import describe_status
 
 # The mark of a job: "pid:start time" of its launcher, in every child's
 # environment.
@@ -54,6 +55,7 @@ def launch(
     grace_seconds: float = 60.0,
     max_message_bytes: int | None = None,
     checkpoint_dir: str | Path | None = None,
+    durability: str = "checkpoint",
     environ: Mapping[str, str] | None = None,
 ) -> int:
     """Runs a Python script on `workers` workers and `shards` shards.
@@ -69,6 +71,11 @@ def launch(
         GiB); workers with larger ones also say so, ``het.init(max_message_bytes=...)``.
       checkpoint_dir: where shards and workers keep checkpoints; made if need be.
         Default: HET_TF_CHECKPOINT_DIR of the environment, or nowhere.
+      durability: ``"checkpoint"``: a shard that dies ends the job. ``"log"``: it
+        logs every update, in `checkpoint_dir`, before it answers; it is started
+        again, comes back as it was, and the workers, who wait for it up to their
+        ``het.init(deadline=...)``, go on. ``"log-sync"``: the log is on the disk
+        before an answer is given.
       environ: the children's environment (default: this process's).
 
     Returns:
@@ -80,6 +87,8 @@ def launch(
       ShardError: a shard did not come up.
     """
     _check(script, workers, shards)
+    if durability not in DURABILITIES:
+        raise LaunchError(f"durability is {durability!r}; expected one of {', '.join(DURABILITIES)}")
     environ = dict(os.environ if environ is None else environ)
     for name in ("TF_CONFIG", "HET_TF_SHARDS"):
         if environ.get(name):
@@ -88,31 +97,24 @@ def launch(
     if checkpoint_dir is not None:
         Path(checkpoint_dir).mkdir(parents=True, exist_ok=True)
         environ[CHECKPOINT_DIR_VARIABLE] = checkpoint_dir
-    events: queue.SimpleQueue[tuple[str, int, int]] = queue.SimpleQueue()
+    elif durability != "checkpoint":
+        raise LaunchError(
+            f"durability {durability!r} needs a folder for checkpoints and logs: give --checkpoint-dir, or set "
+            f"{CHECKPOINT_DIR_VARIABLE}"
+        )
+    events: Events = queue.SimpleQueue()
     with ExitStack() as stack:
         stack.enter_context(_signals_to(events))
-        running = []
-        for index in range(shards):
-            log = None
-            if log_dir is not None:
-                log_dir.mkdir(parents=True, exist_ok=True)
-                log = log_dir / f"shard.{index}.log"
-            shard = stack.enter_context(
-                ShardProcess(
-                    index=index,
-                    count=shards,
-                    max_message_bytes=max_message_bytes,
-                    checkpoint_dir=checkpoint_dir,
-                    log=log,
-                    environ=environ,
-                )
-            )
-            running.append(shard)
-            _say(f"shard {index} of {shards}: {shard.address}")
-        if running:
-            environ["HET_TF_SHARDS"] = ",".join(shard.address for shard in running)
+        running = stack.enter_context(
+            LaunchedShards(shards, log_dir, max_message_bytes, checkpoint_dir, durability, environ, _mark(os.getpid()))
+        )
+        if shards:
+            environ["HET_TF_SHARDS"] = ",".join(running.addresses)
         job = _start_workers(script, arguments, workers, log_dir, environ, stack)
-        return _supervise(job, running, events, grace_seconds)
+        code = _supervise(job, running, events, grace_seconds)
+        if code == 0:
+            running.forget_logs()
+        return code
 
 
 def _check(script: str | Path, workers: int, shards: int) -> None:
@@ -156,46 +158,38 @@ def _start_workers(
 
 def _supervise(
     job: subprocess.Popen[bytes],
-    shards: Sequence[ShardProcess],
-    events: queue.SimpleQueue[tuple[str, int, int]],
+    shards: LaunchedShards,
+    events: Events,
     grace_seconds: float,
 ) -> int:
     """Waits for whatever ends first; the job's exit code."""
-    for shard in shards:
-        _watch("shard", shard.index, shard.process, events)
-    _watch("workers", 0, job, events)
+    shards.watch(events)
+    watch("workers", 0, job, events)
     deadline = None
     while True:
         try:
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
             what, number, status = events.get(timeout=left)
         except queue.Empty:
-            _say(f"the workers have not ended {grace_seconds:g} s after the shard: ending them")
+            say(f"the workers have not ended {grace_seconds:g} s after the shard: ending them")
             return 1
         if what == "workers":
             failed = 1 if deadline is not None else 0
             return (status if status >= 0 else 128 - status) or failed
         if what == "signal":
-            _say(f"got {signal.Signals(number).name}: ending the workers, then the shards")
+            say(f"got {signal.Signals(number).name}: ending the workers, then the shards")
             return 128 + number
-        _say(
-            f"shard {number} ({shards[number].address}) has died ({describe_status(status)}): its rows are lost; the "
+        if deadline is None and shards.start_again(number, status, events):
+            continue
+        say(
+            f"shard {number} ({shards.addresses[number]}) has died ({describe_status(status)}): its rows are lost; the "
             f"workers get {grace_seconds:g} s to notice"
         )
         deadline = deadline or time.monotonic() + grace_seconds
 
 
-def _watch(
-    what: str, number: int, process: subprocess.Popen[bytes], events: queue.SimpleQueue[tuple[str, int, int]]
-) -> None:
-    def wait() -> None:
-        events.put((what, number, process.wait()))
-
-    threading.Thread(target=wait, daemon=True).start()
-
-
 @contextmanager
-def _signals_to(events: queue.SimpleQueue[tuple[str, int, int]]) -> Iterator[None]:
+def _signals_to(events: Events) -> Iterator[None]:
     def note(number: int, _: object) -> None:
         events.put(("signal", number, 0))
 
@@ -236,10 +230,6 @@ def _mark(pid: int) -> str:
     """Names one process for ever: a pid is used again, with another start time."""
     with open(f"/proc/{pid}/stat") as stat:
         return f"{pid}:{stat.read().rpartition(')')[2].split()[19]}"
-
-
-def _say(text: str) -> None:
-    print(f"het-tf launch: {text}", file=sys.stderr, flush=True)
 
 
 def follow_launcher(environ: Mapping[str, str] = os.environ) -> None:

@@ -19,7 +19,14 @@ from typing import Any
 import tensorflow as tf
 
 from het_tf import horovod_installation, horovod_rendezvous, last_words, launch, ops, shard_process
-from het_tf.cluster import COMING_SECONDS, Cluster, ClusterError, absolute_checkpoint_dir, from_environment
+from het_tf.cluster import (
+    COMING_SECONDS,
+    DURABILITIES,
+    Cluster,
+    ClusterError,
+    absolute_checkpoint_dir,
+    from_environment,
+)
 from het_tf.horovod_installation import LAUNCHER_SIZES
 
 
@@ -64,6 +71,8 @@ def init(
     connect_timeout: float = COMING_SECONDS,
     max_message_bytes: int = 1 << 30,
     checkpoint_dir: str | os.PathLike[str] | None = None,
+    durability: str = "checkpoint",
+    push_log_dir: str | os.PathLike[str] | None = None,
 ) -> None:
     """Joins the job. Called implicitly by whatever needs it; call it to configure.
 
@@ -83,6 +92,14 @@ def init(
       checkpoint_dir: where checkpoints are (docs/checkpoints.md); default:
         HET_TF_CHECKPOINT_DIR. A ``ps`` task gets it by this call, shards of other
         kinds by ``--checkpoint-dir``.
+      durability: of a ``ps`` task (shards of other kinds have ``--push-log``; `het-tf
+        launch --durability`): ``"checkpoint"``, a shard that is killed ends the
+        job, which goes on from the last checkpoint; ``"log"``, it logs every
+        update before it answers, and started again it comes back as it was while
+        the workers wait, up to `deadline`; ``"log-sync"``, the same if its machine
+        fails, too.
+      push_log_dir: for a log: a folder of this job alone that a task which is
+        started again finds again.
 
     Raises:
       ClusterError: the environment contradicts itself.
@@ -94,11 +111,24 @@ def init(
             raise ValueError(f"het_tf.init: {name} is {value!r}, expected seconds above 0")
     if not 0 < max_message_bytes < 1 << 31:
         raise ValueError(f"het_tf.init: max_message_bytes is {max_message_bytes!r}, expected 1 to {(1 << 31) - 1}")
+    if durability not in DURABILITIES:
+        raise ValueError(f"het_tf.init: durability is {durability!r}, expected one of {', '.join(DURABILITIES)}")
+    if (push_log_dir is None) != (durability == "checkpoint"):
+        raise ValueError(
+            f"het_tf.init: durability is {durability!r} and push_log_dir {push_log_dir!r}: a log needs a folder, and "
+            "the folder is for a log; give both or neither"
+        )
     with _lock:
         cluster = from_environment()
         directory = absolute_checkpoint_dir(checkpoint_dir)
         if cluster.is_shard:
-            shard_process.exec_shard(cluster, max_message_bytes, directory)
+            shard_process.exec_shard(
+                cluster,
+                max_message_bytes,
+                directory,
+                None if push_log_dir is None else os.fspath(push_log_dir),
+                durability == "log-sync",
+            )
         addresses = cluster.shards if shards is None else tuple(shards)
         settings = Settings(addresses, deadline, connect_timeout, max_message_bytes, directory)
         if _current is not None:

@@ -60,9 +60,16 @@ def listen_address(address: str) -> str:
 
 
 def exec_shard(
-    cluster: Cluster, max_message_bytes: int | None = None, checkpoint_dir: str | Path | None = None
+    cluster: Cluster,
+    max_message_bytes: int | None = None,
+    checkpoint_dir: str | Path | None = None,
+    push_log_dir: str | Path | None = None,
+    push_log_sync: bool = False,
 ) -> NoReturn:
-    """Becomes the shard of this ``ps`` task; serves until it is stopped. The server's own limit without one."""
+    """Becomes the shard of this ``ps`` task; serves until it is stopped. The server's own limit without one.
+
+    Its push log is in a folder of its own in `push_log_dir`.
+    """
     if not cluster.is_shard:
         raise ShardError(f"this task is {cluster.task_type} {cluster.task_index}, not a ps: it does not serve")
     binary = server_binary()
@@ -70,16 +77,29 @@ def exec_shard(
     if listen.startswith(("0.0.0.0:", "[::]:")):
         print(f"het-tf-shard: {listen} is open to the network, without encryption or authentication", file=sys.stderr)
     options = ["--shard-index", str(cluster.task_index), "--shard-count", str(len(cluster.shards))]
-    options += server_options(max_message_bytes, checkpoint_dir)
+    push_log = None if push_log_dir is None else push_log_of(push_log_dir, cluster.task_index, len(cluster.shards))
+    options += server_options(max_message_bytes, checkpoint_dir, push_log, push_log_sync)
     sys.stdout.flush()
     sys.stderr.flush()
     os.execv(binary, [str(binary), "--listen", listen, *options])
 
 
-def server_options(max_message_bytes: int | None, checkpoint_dir: str | Path | None) -> list[str]:
+def push_log_of(directory: str | Path, index: int, count: int) -> Path:
+    """The folder of one shard's push log in the job's."""
+    return Path(directory) / f"shard-{index}-of-{count}"
+
+
+def server_options(
+    max_message_bytes: int | None,
+    checkpoint_dir: str | Path | None,
+    push_log: str | Path | None = None,
+    push_log_sync: bool = False,
+) -> list[str]:
     """Of the server's command line, for what is given."""
-    limit = [] if max_message_bytes is None else ["--max-message-bytes", str(max_message_bytes)]
-    return limit + ([] if checkpoint_dir is None else ["--checkpoint-dir", os.path.abspath(checkpoint_dir)])
+    options = [] if max_message_bytes is None else ["--max-message-bytes", str(max_message_bytes)]
+    options += [] if checkpoint_dir is None else ["--checkpoint-dir", os.path.abspath(checkpoint_dir)]
+    options += [] if push_log is None else ["--push-log", os.path.abspath(push_log)]
+    return options + (["--push-log-sync"] if push_log_sync else [])
 
 
 class ShardProcess:
@@ -90,6 +110,9 @@ class ShardProcess:
       index, count: the shard's place; count 0: the first worker decides.
       max_message_bytes: largest message; None: the server's own limit, 1 GiB.
       checkpoint_dir: where it writes and reads checkpoints; None: nowhere.
+      push_log: where it logs every update before it answers; None: it does not.
+        Started again there, it comes back as it was.
+      push_log_sync: answers wait until the log is on the disk.
       log: file that its output goes to; None: passed through to stderr, each
         line with the shard's number.
       environ: its environment (default: this process's).
@@ -107,12 +130,14 @@ class ShardProcess:
         count: int = 0,
         max_message_bytes: int | None = None,
         checkpoint_dir: str | Path | None = None,
+        push_log: str | Path | None = None,
+        push_log_sync: bool = False,
         log: Path | None = None,
         environ: Mapping[str, str] | None = None,
         deadline_seconds: float = 30.0,
     ) -> None:
         place = ["--shard-index", str(index), "--shard-count", str(count)] if count else []
-        options = place + server_options(max_message_bytes, checkpoint_dir)
+        options = place + server_options(max_message_bytes, checkpoint_dir, push_log, push_log_sync)
         command = [str(server_binary()), "--die-with-parent", "--listen", listen, *options]
         self.index = index
         self.process = subprocess.Popen(
@@ -127,7 +152,7 @@ class ShardProcess:
         )
         try:
             ready, rest = self._wait_until_ready(listen, deadline_seconds)
-            sink: IO[bytes] | None = open(log, "wb", buffering=0) if log is not None else None  # noqa: SIM115
+            sink: IO[bytes] | None = open(log, "ab", buffering=0) if log is not None else None  # noqa: SIM115
         except BaseException:
             self.stop(grace_seconds=0)
             raise

@@ -37,6 +37,13 @@ def launch(
             envvar=CHECKPOINT_DIR_VARIABLE, file_okay=False, help="Where workers and shards keep checkpoints."
         ),
     ] = None,
+    durability: Annotated[
+        str,
+        typer.Option(
+            help="What a shard that is killed loses: what came after the last 'checkpoint', and the job ends; with a "
+            "'log' of updates nothing: it is started again and training goes on; 'log-sync' outlives the machine."
+        ),
+    ] = "checkpoint",
 ) -> None:
     """Run SCRIPT on local workers and shards; all of them end together.
 
@@ -52,6 +59,7 @@ def launch(
             grace_seconds=grace,
             max_message_bytes=max_message_bytes,
             checkpoint_dir=checkpoint_dir,
+            durability=durability,
         )
     except launcher.LaunchError as error:
         fail(error, code=2)

@@ -26,10 +26,23 @@ def shard(
             envvar=CHECKPOINT_DIR_VARIABLE, file_okay=False, help="Where it writes and reads checkpoints; else nowhere."
         ),
     ] = None,
+    push_log: Annotated[
+        Path | None,
+        typer.Option(
+            file_okay=False,
+            help="Where it logs every update before it answers; killed and started again with the same options it "
+            "comes back as it was. One folder per shard and job, on the checkpoints' file system.",
+        ),
+    ] = None,
+    push_log_sync: Annotated[
+        bool, typer.Option("--push-log-sync", help="Answer when the log is on the disk: the power may fail, too.")
+    ] = False,
 ) -> None:
     """Serve rows until SIGTERM or SIGINT."""
     if (shard_index is None) != (shard_count is None):
         fail("--shard-index and --shard-count belong together: give both or neither", code=2)
+    if push_log_sync and push_log is None:
+        fail("--push-log-sync is about a log: give --push-log, the folder where it is kept, too", code=2)
     try:
         binary = server_binary()
     except ShardError as error:
@@ -37,4 +50,4 @@ def shard(
     command = [str(binary), "--listen", listen]
     if shard_index is not None:
         command += ["--shard-index", str(shard_index), "--shard-count", str(shard_count)]
-    os.execv(binary, command + server_options(max_message_bytes, checkpoint_dir))
+    os.execv(binary, command + server_options(max_message_bytes, checkpoint_dir, push_log, push_log_sync))
