@@ -123,7 +123,12 @@ class Checkpoint(keras.callbacks.Callback):
 
     def _find_place(self) -> None:
         """After a restore: this epoch's first batch, in Keras's and in the dataset's count."""
-        if self._input is None:
+        self._epoch_length = Epoch() if self._input is not None else None
+        length = self._epoch_length.asked if self._epoch_length is not None else None
+        length = length or (self._input.batches if self._input is not None else self.params.get("steps"))
+        if length is not None and self._batch >= length:
+            self._epoch, self._batch = self._epoch + 1, 0
+        if self._input is None or self._epoch_length is None:
             if self._batch:
                 warnings.warn(
                     f"{self._batch} batches of epoch {self._epoch} had been trained when the checkpoint was saved, and "
@@ -132,10 +137,6 @@ class Checkpoint(keras.callbacks.Callback):
                 )
             self._batch = 0
             return
-        self._epoch_length = Epoch()
-        length = self._epoch_length.asked or self._input.batches
-        if length is not None and self._batch >= length:
-            self._epoch, self._batch = self._epoch + 1, 0
         self._left_out = self._batch
         self._input.leave_out(self.step if self._input.is_infinite else self._batch)
         self._epoch_length.has(length - self._batch if length is not None else None)
