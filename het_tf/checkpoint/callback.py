@@ -72,8 +72,6 @@ class Checkpoint(keras.callbacks.Callback):
         self._full_every = check_count("Checkpoint: full_every", full_every, 1)
         self._resumes = bool(resume)
         self._input: Skipping | None = None
-        self._epoch_length: Epoch | None = None
-        self._saving: saving.Saving | None = None
         self._forget()
 
     def _forget(self) -> None:
@@ -88,6 +86,8 @@ class Checkpoint(keras.callbacks.Callback):
         self._base: str | None = None  # the last one that was written in this job
         self._since_full = 0
         self._saved_step: int | None = None
+        self._saving: saving.Saving | None = None
+        self._epoch_length: Epoch | None = None
         self._has_written = False  # a checkpoint, in this `fit`
 
     def resume(self, dataset: tf.data.Dataset) -> tf.data.Dataset:
@@ -123,7 +123,14 @@ class Checkpoint(keras.callbacks.Callback):
 
     def _find_place(self) -> None:
         """After a restore: this epoch's first batch, in Keras's and in the dataset's count."""
-        if self._input is None:
+        epoch_length = Epoch() if self._input is not None else None
+        if self._input is None or epoch_length is None:
+            length = self.params.get("steps")
+        else:
+            length = epoch_length.asked or self._input.batches
+        if length is not None and self._batch >= length:
+            self._epoch, self._batch = self._epoch + 1, 0
+        if self._input is None or epoch_length is None:
             if self._batch:
                 warnings.warn(
                     f"{self._batch} batches of epoch {self._epoch} had been trained when the checkpoint was saved, and "
@@ -132,13 +139,10 @@ class Checkpoint(keras.callbacks.Callback):
                 )
             self._batch = 0
             return
-        self._epoch_length = Epoch()
-        length = self._epoch_length.asked or self._input.batches
-        if length is not None and self._batch >= length:
-            self._epoch, self._batch = self._epoch + 1, 0
         self._left_out = self._batch
         self._input.leave_out(self.step if self._input.is_infinite else self._batch)
-        self._epoch_length.has(length - self._batch if length is not None else None)
+        epoch_length.has(length - self._batch if length is not None else None)
+        self._epoch_length = epoch_length
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if epoch != self._epoch:

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,18 +17,20 @@ from processes import clean_environment, free_ports
 PATIENCE_SECONDS = 180
 
 
-def launch(script: Path, *arguments: str, workers: int, shards: int) -> str:
+def launch(
+    script: Path, *arguments: str, workers: int, shards: int, options: Sequence[str] = (), fails: bool = False
+) -> str:
     """`het-tf launch`; returns its output."""
     command = [sys.executable, "-m", "het_tf.cli.main", "launch", "--workers", str(workers), "--shards", str(shards)]
     done = subprocess.run(
-        [*command, str(script), *arguments],
+        [*command, *options, str(script), *arguments],
         env=clean_environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         timeout=PATIENCE_SECONDS,
     )
-    assert done.returncode == 0, done.stdout
+    assert (done.returncode != 0) is fails, done.stdout
     return done.stdout
 
 
@@ -45,13 +47,17 @@ def cluster(ps: int, worker: int, *, chief: bool = True) -> dict[str, list[str]]
 
 @contextmanager
 def tasks(
-    script: Path, arguments: Sequence[str], described: dict[str, list[str]], folder: Path
+    script: Path,
+    arguments: Sequence[str],
+    described: dict[str, list[str]],
+    folder: Path,
+    kinds: Collection[str] | None = None,
 ) -> Iterator[dict[tuple[str, int], subprocess.Popen[bytes]]]:
-    """One process per task, every one of them running the same script; what is left at the end is killed."""
+    """One process per task (of these kinds), all running the same script; what is left at the end is killed."""
     with ExitStack() as stack:
         running = {}
         for kind, addresses in described.items():
-            for index in range(len(addresses)):
+            for index in range(len(addresses) if kinds is None or kind in kinds else 0):
                 config = {"cluster": described, "task": {"type": kind, "index": index}}
                 log = stack.enter_context(open(log_of(folder, kind, index), "wb"))
                 process = subprocess.Popen(
