@@ -22,8 +22,6 @@ from het_tf.shard_process import ShardError, ShardProcess, describe_status, push
 Events = queue.SimpleQueue[tuple[str, int, int]]
 # A shard that comes back reads its rows before it listens.
 _SHARD_COMES_SECONDS = 300.0
-# A shard that dies as often in a row so soon after its start will do so again.
-_SHORT_LIVES, _SHORT_LIFE_SECONDS = 5, 1.0
 # Folder of the jobs' logs beside the checkpoints.
 PUSH_LOGS = ".push-logs"
 
@@ -58,8 +56,6 @@ class LaunchedShards:
             self._push_logs = Path(checkpoint_dir) / PUSH_LOGS / job.replace(":", "-")
         self._count = count
         self._running: list[ShardProcess] = []
-        self._started = [0.0] * count
-        self._short_lives = [0] * count
 
     def __enter__(self) -> Self:
         try:
@@ -93,29 +89,28 @@ class LaunchedShards:
             watch("shard", shard.index, shard.process, events)
 
     def start_again(self, index: int, status: int, events: Events) -> bool:
-        """Whether the shard, which has died, is back with all that it has acknowledged."""
+        """Whether the shard, which has died, is back with all that it has acknowledged.
+
+        As often as it takes: a shard that only ever dies makes no progress, and the
+        workers' deadline ends the job.
+        """
         if self._push_logs is None:
             return False
         dead = self._running[index]
         dead.stop()  # its output to the end
-        short = time.monotonic() - self._started[index] < _SHORT_LIFE_SECONDS
-        self._short_lives[index] = self._short_lives[index] + 1 if short else 0
         words = f"shard {index} ({dead.address}) has died ({describe_status(status)})"
-        if self._short_lives[index] >= _SHORT_LIVES:
-            say(f"{words} {_SHORT_LIVES} times within {_SHORT_LIFE_SECONDS:g} s of its start: giving up")
-            return False
+        begin = time.monotonic()
         try:
             self._running[index] = self._start(index, dead.address)
         except ShardError as error:
             say(f"{words} and does not come back: {error}")
             return False
-        took = time.monotonic() - self._started[index]
-        say(f"{words}: started again, it came back from its log in {took:.1f} s")
+        took = time.monotonic() - begin
+        say(f"{words}: started again, it came back from its log in {took:.2f} s")
         watch("shard", index, self._running[index].process, events)
         return True
 
     def _start(self, index: int, listen: str) -> ShardProcess:
-        self._started[index] = time.monotonic()
         log = None
         if self._log_dir is not None:
             self._log_dir.mkdir(parents=True, exist_ok=True)
