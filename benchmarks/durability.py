@@ -1,0 +1,172 @@
+"""What it costs to lose nothing: a log of updates, a checkpoint under way, and coming back.
+
+    python -m benchmarks.durability [--quick]
+
+Exchanges: one shard in the process (benchmarks/native/durability_main.cc), 4096 ids
+pushed and fetched each, D=64, without a log, with one in the page cache and with a
+synced one, turn by turn; then a table of 2 GB with a checkpoint under way and
+without, and the memory that takes. Training: Wide & Deep (26 fields, 13 dense
+features, D=16, batch 512, a cache of a tenth of the vocabulary at staleness 100)
+fitted by one worker with one shard in a process of its own; the contenders take
+turns, one of them saves one checkpoint after the other. Quoted are medians over the
+turns; the disk is whatever the temporary folder is on.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated, Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import typer
+
+from benchmarks import shard_table
+from benchmarks.figures import figure
+from benchmarks.zipf import SKEW, VOCABULARY, ZipfIds
+from het_tf.shard_process import ShardProcess
+
+ROWS, DIMENSION, BIG_ROWS = 1_000_000, 64, 8_000_000
+FIELDS, DENSE, WDL_DIMENSION, BATCH, STALENESS = 26, 13, 16, 512, 100
+NONE, LOG, SYNCED, CHECKPOINT = "no log", "a log in the page cache", "a synced log", "checkpoints one after the other"
+TRAINING_DATA = f"generated: Zipf {SKEW} over {VOCABULARY} ids, {FIELDS} fields"
+
+
+def cost(kind: str, name: str, seconds: float, reference: float, unit_work: float, unit: str, data: str) -> None:
+    figure(
+        "durability",
+        f"{kind}, {name}",
+        unit_work / seconds,
+        unit,
+        reference=f"{kind}, {NONE}" if name != NONE else "itself",
+        ratio=reference / seconds,
+        data=data,
+    )
+
+
+def exchanges(folder: Path, big_rows: int, rounds: int, seconds: float) -> None:
+    found = shard_table.run("durability", folder, ROWS, DIMENSION, big_rows, rounds, seconds)
+    ids = 2 * found["batch"]
+    medians = {name: statistics.median(found[name]) for name in ("none", "log", "synced", "idle", "busy")}
+    for name, words in (("none", NONE), ("log", LOG), ("synced", SYNCED)):
+        cost(
+            f"exchanges in the process, D={DIMENSION}",
+            words,
+            medians[name],
+            medians["none"],
+            ids / 1e6,
+            "M ids/s",
+            shard_table.DATA,
+        )
+    gigabytes = found["table_bytes"] / 1e9
+    cost(
+        f"exchanges in the process, a table of {gigabytes:.1f} GB",
+        "a checkpoint under way",
+        medians["busy"],
+        medians["idle"],
+        ids / 1e6,
+        "M ids/s",
+        shard_table.DATA,
+    )
+    takes = statistics.median(found["checkpoint"])
+    table = f"a table of {gigabytes:.1f} GB"
+    shard = f"a shard of {ROWS / 1e6:g} M rows, D={DIMENSION}, comes back from"
+    for what, value, unit in (
+        (f"a checkpoint meanwhile, {table}", found["checkpoint_bytes"] / 1e6 / takes, "MB/s"),
+        (f"extra memory of the checkpoint, {table}", found["extra_bytes"] / 1e6, "MB"),
+        (f"{shard} its log", found["recovery_from_log"], "s"),
+        (f"{shard} a checkpoint and a log", found["recovery_from_checkpoint"], "s"),
+    ):
+        figure("durability", what, value, unit, data=shard_table.DATA, reference="", ratio=None)
+
+
+def fit(address: str, table: str, steps: int, folder: Path | None) -> tuple[float, int]:
+    """Seconds per step of one fit, warmed up; how many checkpoints it saved."""
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    import het_tf as het
+    from models.wdl import wide_and_deep
+
+    het.init([address], checkpoint_dir=folder)
+    warm_up = steps // 4
+    count = (steps + warm_up) * BATCH
+    random = np.random.default_rng(0)
+    features = {
+        "ids": ZipfIds().batch(0, count * FIELDS).reshape(count, FIELDS),
+        "dense": random.random((count, DENSE), np.float32),
+    }
+    dataset = tf.data.Dataset.from_tensor_slices((features, random.integers(0, 2, (count, 1)))).batch(BATCH)
+    cache = het.CacheConfig(rows=VOCABULARY // 10, staleness=STALENESS)
+    layer = het.layers.Embedding(None, WDL_DIMENSION, table=table, cache=cache)
+    model = wide_and_deep(layer, fields=FIELDS, dense_features=DENSE)
+    model.compile(het.DistributedOptimizer(keras.optimizers.SGD(0.01)), "binary_crossentropy")
+    begin = 0.0
+    saved: list[het.checkpoint.Saving] = []
+
+    class Clock(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            nonlocal begin
+            if batch + 1 == warm_up:
+                begin = time.perf_counter()
+            if folder is not None and batch + 1 >= warm_up and (not saved or saved[-1].is_done()):
+                saved.append(het.checkpoint.save(model, background=True))
+
+        def on_train_end(self, logs: Any = None) -> None:
+            nonlocal begin
+            begin = time.perf_counter() - begin
+
+    model.fit(dataset, shuffle=False, verbose=0, callbacks=[Clock()])
+    for saving in saved:
+        saving.wait()
+    het.shutdown()
+    return begin / steps, len(saved)
+
+
+def training(folder: Path, steps: int, rounds: int) -> None:
+    checkpoints = folder / "checkpoints"
+    with ExitStack() as stack:
+        options: dict[str, dict[str, Any]] = {
+            NONE: {},
+            LOG: {"push_log": folder / "log"},
+            SYNCED: {"push_log": folder / "synced", "push_log_sync": True},
+            CHECKPOINT: {"checkpoint_dir": checkpoints},
+        }
+        shards = {name: stack.enter_context(ShardProcess(**given)) for name, given in options.items()}
+        seconds: dict[str, list[float]] = {name: [] for name in shards}
+        saved = 0
+        for turn in range(rounds + 1):
+            for name, shard in shards.items():
+                took, times = fit(shard.address, f"t{turn}", steps, checkpoints if name == CHECKPOINT else None)
+                if turn > 0:  # the first one loads and warms what all use
+                    seconds[name].append(took)
+                    saved += times
+        for name, taken in seconds.items():
+            words = f"{name} ({saved / rounds / steps:.2f} per step)" if name == CHECKPOINT else name
+            ratio = statistics.median(one / other for one, other in zip(seconds[NONE], taken, strict=True))
+            median = statistics.median(taken)
+            cost(f"Wide & Deep, D={WDL_DIMENSION}", words, median, ratio * median, BATCH, "examples/s", TRAINING_DATA)
+
+
+def main(
+    quick: Annotated[bool, typer.Option(help="A small table, fewer turns.")] = False,
+    json: Annotated[bool, typer.Option(help="Accepted for all benchmarks alike: the output is JSON lines.")] = True,
+) -> None:
+    with tempfile.TemporaryDirectory() as place:
+        native, trained = Path(place) / "native", Path(place) / "training"
+        native.mkdir()
+        trained.mkdir()
+        exchanges(native, BIG_ROWS // 10 if quick else BIG_ROWS, 3 if quick else 7, 0.2 if quick else 1.0)
+        sys.stdout.flush()
+        training(trained, 100 if quick else 400, 2 if quick else 7)
+
+
+if __name__ == "__main__":
+    typer.run(main)
