@@ -39,6 +39,13 @@ std::shared_ptr<grpc::Channel> MakeChannel(const ShardClientOptions& options) {
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 50);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 50);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
+  // A connection whose other end is gone without a word (a host that lost its
+  // power, a pod that moved) is given up within an attempt, not when TCP does.
+  const int patience = static_cast<int>(std::clamp<std::int64_t>(
+      options.call_timeout.count() / 2, 1000, 30000));
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, patience);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, patience);
+  arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   return grpc::CreateCustomChannel(
       options.address, grpc::InsecureChannelCredentials(), arguments);
 }

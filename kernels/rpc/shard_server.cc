@@ -60,6 +60,10 @@ Result<std::unique_ptr<ShardServer>> ShardServer::Start(
                            &port);
   // Two servers on one port would each see half of the workers.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  // Workers look after connections on which a call waits.
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
+                             500);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PING_STRIKES, 0);
   const int limit = static_cast<int>(
       std::min<std::size_t>(options.max_message_bytes,
                             std::numeric_limits<int>::max()));

@@ -1,6 +1,7 @@
 #include "kernels/shard/shard.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "kernels/base/buffers.h"
@@ -50,6 +51,7 @@ Shard::Shard(const Options& options)
     : incarnation_(options.incarnation != 0 ? options.incarnation
                                             : DrawIncarnation()),
       window_(options.window),
+      worker_expiry_(options.worker_expiry),
       max_reply_bytes_(options.max_reply_bytes),
       started_(std::chrono::steady_clock::now()),
       kept_(options.max_kept_bytes, options.disk_patience) {}
@@ -283,9 +285,18 @@ std::shared_ptr<WorkerOrder> Shard::FindWorker(Incarnation worker) {
   bool closed;
   {
     MutexLock lock(&mutex_);
-    std::shared_ptr<WorkerOrder>& order = workers_[worker];
-    if (order == nullptr) order = std::make_shared<WorkerOrder>(window_);
-    found = order;
+    const auto known = workers_.find(worker);
+    if (known != workers_.end()) {
+      found = known->second;
+    } else {
+      for (auto old = workers_.begin(); old != workers_.end();) {
+        // Nobody else has it: nothing of the worker is on its way in here.
+        const bool gone = old->second.use_count() == 1 &&
+                          old->second->IdleFor(worker_expiry_);
+        old = gone ? workers_.erase(old) : std::next(old);
+      }
+      found = workers_[worker] = std::make_shared<WorkerOrder>(window_);
+    }
     closed = closed_;
   }
   if (closed) found->Close();  // it may have come after Shard::Close

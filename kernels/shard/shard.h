@@ -42,6 +42,10 @@ class Shard final : public EmbeddingStore {
     Incarnation incarnation = 0;
     // How many exchanges of one worker may be under way at once.
     std::uint64_t window = 4096;
+    // After how long without an exchange a worker's record is dropped, when
+    // another worker comes: it is gone. If it is not, its next exchange waits for
+    // those before it, in vain, until the worker's deadline.
+    std::chrono::milliseconds worker_expiry = std::chrono::hours(24);
     // An exchange whose reply could be larger is refused before any of it is
     // applied.
     std::size_t max_reply_bytes = std::size_t{1} << 30;
@@ -110,6 +114,7 @@ class Shard final : public EmbeddingStore {
 
   Incarnation incarnation_;  // as it is once the shard is open
   const std::uint64_t window_;
+  const std::chrono::milliseconds worker_expiry_;
   const std::size_t max_reply_bytes_;
   const std::chrono::steady_clock::time_point started_;
   std::atomic<std::int64_t> exchanges_{0};

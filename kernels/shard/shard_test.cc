@@ -139,6 +139,21 @@ TEST_F(ShardTest, CloseAnswersWhatWaitsAndWhatWouldHaveTo) {
   EXPECT_EQ(late->status.code(), StatusCode::kUnavailable);
 }
 
+TEST_F(ShardTest, TheRecordOfAWorkerThatIsGoneIsDroppedWhenAnotherComes) {
+  Shard::Options options = Incarnation42();
+  options.worker_expiry = std::chrono::milliseconds(0);
+  shard_ = std::make_shared<Shard>(options);
+  ASSERT_TRUE(shard_->CreateTable(spec_).ok());
+  EXPECT_EQ(Value(*Send({7, 42, 1})), 1);
+  const auto waiting = Send({8, 42, 2});  // it is not gone: it waits
+  EXPECT_EQ(shard_->Stats()->front().workers, 1);
+  EXPECT_EQ(Value(*Send({9, 42, 1})), 2);
+  EXPECT_EQ(shard_->Stats()->front().workers, 2);
+  EXPECT_EQ(Value(*Send({8, 42, 1})), 3);
+  EXPECT_EQ(waiting->count, 1);
+  EXPECT_EQ(Value(*waiting), 4);
+}
+
 TEST_F(ShardTest, ItsEndAnswersWhatWaits) {
   const auto waiting = Send({7, 42, 2});
   shard_.reset();

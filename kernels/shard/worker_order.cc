@@ -18,6 +18,12 @@ void WorkerOrder::Close() {
   }
 }
 
+bool WorkerOrder::IdleFor(std::chrono::steady_clock::duration time) {
+  MutexLock lock(&mutex_);
+  return !running_ && waiting_.empty() &&
+         std::chrono::steady_clock::now() - last_came_ >= time;
+}
+
 void WorkerOrder::Submit(std::uint64_t sequence, Turn turn) {
   Turn replaced;
   std::uint64_t next;
@@ -26,6 +32,7 @@ void WorkerOrder::Submit(std::uint64_t sequence, Turn turn) {
   {
     MutexLock lock(&mutex_);
     next = next_;
+    last_came_ = std::chrono::steady_clock::now();
     const bool waits = running_ || sequence > next_;
     if (sequence >= next_ + window_) {
       beyond = true;

@@ -13,6 +13,7 @@
 #define HET_TF_KERNELS_SHARD_WORKER_ORDER_H_
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -56,6 +57,10 @@ class WorkerOrder {
     next_to_take_ = next;
   }
 
+  // Whether nothing has come for as long and nothing waits or runs: the worker is
+  // gone, and its record may go.
+  bool IdleFor(std::chrono::steady_clock::duration time) HET_EXCLUDES(mutex_);
+
   // Refuses what is waiting, and what would have to wait, with UNAVAILABLE.
   void Close() HET_EXCLUDES(mutex_);
 
@@ -66,6 +71,8 @@ class WorkerOrder {
   std::atomic<std::uint64_t> next_to_take_{1};
   Mutex mutex_;
   std::uint64_t next_ HET_GUARDED_BY(mutex_) = 1;
+  std::chrono::steady_clock::time_point last_came_ HET_GUARDED_BY(mutex_) =
+      std::chrono::steady_clock::now();
   bool running_ HET_GUARDED_BY(mutex_) = false;
   bool closed_ HET_GUARDED_BY(mutex_) = false;
   std::map<std::uint64_t, Turn> waiting_ HET_GUARDED_BY(mutex_);
