@@ -10,6 +10,7 @@
 #   make asan | tsan   the TensorFlow-free core's tests under a sanitizer
 #   make thread-safety clang's lock analysis
 #   make mutations     breaks each consistency rule: its tests must fail
+#   make chaos KILLS=n kills shards and workers n times: nothing may be lost
 #   make bench         the benchmarks, in their quick form: JSON lines and a table
 #   make bench-peers   installs the systems that the benchmarks compare with
 #   make reproduce     the paper's experiments, reduced, and their report; FULL=1: all of them, hours
@@ -243,6 +244,14 @@ thread-safety: setup
 # Breaks every consistency rule on purpose: its tests must fail.
 mutations: setup
 	@$(PYTHON) tools/check/mutations.py --jobs $(JOBS)
+
+# Shards in the middle of training, one worker and two; everything in the middle of checkpoints.
+KILLS ?= 20
+.PHONY: chaos
+chaos: build
+	@$(PYTHON) tools/check/chaos.py --kills $(KILLS)
+	@$(PYTHON) tools/check/chaos.py --kills $(KILLS) --workers 2
+	@$(PYTHON) tools/check/chaos_checkpoints.py --kills $(KILLS)
 
 pytest: build bench-binaries
 	@$(PYTHON) -m pytest tests $(PYTEST_ARGS)

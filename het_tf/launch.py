@@ -56,6 +56,7 @@ def launch(
     max_message_bytes: int | None = None,
     checkpoint_dir: str | Path | None = None,
     durability: str = "checkpoint",
+    restarts: int = 0,
     environ: Mapping[str, str] | None = None,
 ) -> int:
     """Runs a Python script on `workers` workers and `shards` shards.
@@ -76,6 +77,9 @@ def launch(
         again, comes back as it was, and the workers, who wait for it up to their
         ``het.init(deadline=...)``, go on. ``"log-sync"``: the log is on the disk
         before an answer is given.
+      restarts: how often the whole job is started again when it ends with an error,
+        a worker that died for one; with `het.callbacks.Checkpoint` it goes on from
+        the last checkpoint. Needs `checkpoint_dir`.
       environ: the children's environment (default: this process's).
 
     Returns:
@@ -97,24 +101,30 @@ def launch(
     if checkpoint_dir is not None:
         Path(checkpoint_dir).mkdir(parents=True, exist_ok=True)
         environ[CHECKPOINT_DIR_VARIABLE] = checkpoint_dir
-    elif durability != "checkpoint":
+    elif durability != "checkpoint" or restarts:
+        what = f"durability {durability!r}" if durability != "checkpoint" else f"{restarts} restarts"
         raise LaunchError(
-            f"durability {durability!r} needs a folder for checkpoints and logs: give --checkpoint-dir, or set "
-            f"{CHECKPOINT_DIR_VARIABLE}"
+            f"{what} needs a folder for checkpoints and logs: give --checkpoint-dir, or set {CHECKPOINT_DIR_VARIABLE}"
         )
-    events: Events = queue.SimpleQueue()
-    with ExitStack() as stack:
-        stack.enter_context(_signals_to(events))
-        running = stack.enter_context(
-            LaunchedShards(shards, log_dir, max_message_bytes, checkpoint_dir, durability, environ, _mark(os.getpid()))
-        )
-        if shards:
-            environ["HET_TF_SHARDS"] = ",".join(running.addresses)
-        job = _start_workers(script, arguments, workers, log_dir, environ, stack)
-        code = _supervise(job, running, events, grace_seconds)
-        if code == 0:
-            running.forget_logs()
-        return code
+    for left in range(restarts, -1, -1):
+        events: Events = queue.SimpleQueue()
+        with ExitStack() as stack:
+            stack.enter_context(_signals_to(events))
+            running = stack.enter_context(
+                LaunchedShards(
+                    shards, log_dir, max_message_bytes, checkpoint_dir, durability, environ, _mark(os.getpid())
+                )
+            )
+            if shards:
+                environ["HET_TF_SHARDS"] = ",".join(running.addresses)
+            job = _start_workers(script, arguments, workers, log_dir, environ, stack)
+            code, wanted = _supervise(job, running, events, grace_seconds)
+            if code == 0:
+                running.forget_logs()
+        if code == 0 or wanted or left == 0:
+            break
+        say(f"the job has ended with {code}: starting it again ({left - 1} more times after this)")
+    return code
 
 
 def _check(script: str | Path, workers: int, shards: int) -> None:
@@ -161,8 +171,8 @@ def _supervise(
     shards: LaunchedShards,
     events: Events,
     grace_seconds: float,
-) -> int:
-    """Waits for whatever ends first; the job's exit code."""
+) -> tuple[int, bool]:
+    """Waits for whatever ends first; the job's exit code, and whether a signal wanted the end."""
     shards.watch(events)
     watch("workers", 0, job, events)
     deadline = None
@@ -172,13 +182,13 @@ def _supervise(
             what, number, status = events.get(timeout=left)
         except queue.Empty:
             say(f"the workers have not ended {grace_seconds:g} s after the shard: ending them")
-            return 1
+            return 1, False
         if what == "workers":
             failed = 1 if deadline is not None else 0
-            return (status if status >= 0 else 128 - status) or failed
+            return (status if status >= 0 else 128 - status) or failed, False
         if what == "signal":
             say(f"got {signal.Signals(number).name}: ending the workers, then the shards")
-            return 128 + number
+            return 128 + number, True
         if deadline is None and shards.start_again(number, status, events):
             continue
         say(

@@ -44,6 +44,9 @@ def launch(
             "'log' of updates nothing: it is started again and training goes on; 'log-sync' outlives the machine."
         ),
     ] = "checkpoint",
+    restarts: Annotated[
+        int, typer.Option(min=0, help="How often to start the job again, from its last checkpoint, when it fails.")
+    ] = 0,
 ) -> None:
     """Run SCRIPT on local workers and shards; all of them end together.
 
@@ -60,6 +63,7 @@ def launch(
             max_message_bytes=max_message_bytes,
             checkpoint_dir=checkpoint_dir,
             durability=durability,
+            restarts=restarts,
         )
     except launcher.LaunchError as error:
         fail(error, code=2)

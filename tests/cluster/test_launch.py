@@ -78,12 +78,59 @@ def test_one_failing_worker_of_two_fails_the_job(tmp_path):
         (("--workers", "2", "--shards", "0"), {}, "got 0 shards for 2 workers"),
         (("--shards", "-1"), {}, "got -1 shards"),
         ((), {"TF_CONFIG": "{}"}, "TF_CONFIG is set"),
+        (("--durability", "raid"), {}, "durability is 'raid'; expected one of checkpoint, log, log-sync"),
+        (("--durability", "log"), {}, "needs a folder for checkpoints and logs: give --checkpoint-dir"),
+        (("--restarts", "2"), {}, "2 restarts needs a folder"),
         ((), {"HET_TF_SHARDS": "a:1"}, "HET_TF_SHARDS is set ('a:1')"),
     ],
 )
 def test_what_cannot_be_started_is_refused_and_nothing_runs(tmp_path, options, more, said):
     result = run(tmp_path, "print('ran')", *options, **more)
     assert result.returncode == 2 and said in result.stderr and "ran" not in result.stdout
+
+
+def test_a_job_that_fails_is_started_again_as_often_as_asked(tmp_path):
+    lives = tmp_path / "lives"
+    body = f"with open({str(lives)!r}, 'a') as f:\n    f.write('x')\nraise SystemExit(len(open({str(lives)!r}).read()) < 3)"
+    options = ("--checkpoint-dir", str(tmp_path / "checkpoints"))
+    assert run(tmp_path, body, *options, "--restarts", "1").returncode == 1
+    assert lives.read_text() == "xx"
+    assert run(tmp_path, body, *options, "--restarts", "5").returncode == 0
+    assert lives.read_text() == "xxx"
+
+
+def test_a_shard_with_a_log_is_started_again_where_it_was(tmp_path):
+    body = (
+        "import os, psutil\n"
+        "from het_tf.administration import ShardClient, ShardUnreachable, message\n"
+        "address = os.environ['HET_TF_SHARDS']\n"
+        "def incarnation():\n"
+        "    while True:\n"
+        "        try:\n"
+        "            with ShardClient(address) as shard:\n"
+        "                return shard.call('Hello', message('HelloRequest')()).incarnation\n"
+        "        except ShardUnreachable:\n"
+        "            pass\n"
+        "before = incarnation()\n"
+        "with ShardClient(address) as shard:\n"
+        "    spec = message('CreateTableRequest')(name='t', dimension=1)\n"
+        "    spec.initializer.name, spec.optimizer.name = 'zeros', 'sgd'\n"
+        "    shard.call('CreateTable', spec)\n"
+        "for process in psutil.process_iter():\n"
+        "    if process.name() == 'het-tf-shard' and address in [f'127.0.0.1:{c.laddr.port}' for c in "
+        "process.net_connections()]:\n"
+        "        process.kill()\n"
+        "        process.wait()\n"
+        "print(incarnation() == before)\n"
+        "with ShardClient(address) as shard:\n"
+        "    print([table.name for table in shard.call('Stats', message('StatsRequest')()).tables])\n"
+    )
+    checkpoints = tmp_path / "checkpoints"
+    result = run(tmp_path, body, "--checkpoint-dir", str(checkpoints), "--durability", "log")
+    assert result.stdout == "True\n['t']\n", result.stderr
+    assert "it came back from its log" in result.stderr
+    # The job has ended well: nobody will ask for its logs.
+    assert not [path for path in (checkpoints / ".push-logs").iterdir() if path.is_dir()]
 
 
 def test_shards_are_told_the_largest_message(tmp_path):

@@ -1,7 +1,7 @@
 """A worker that trains with checkpoints and tells how it ended: FOLDER/NAME.rank.N.json.
 
 `python checkpointed.py DIRECTORY FOLDER NAME [UNTIL]`: at the end of batch UNTIL,
-when the checkpoints so far are written, every worker is killed.
+when the checkpoints so far are written, every worker is killed, once.
 """
 
 from __future__ import annotations
@@ -46,9 +46,10 @@ class Killed(keras.callbacks.Callback):
         self.until = until
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        if self.saving.step == self.until:
+        once = Path(FOLDER) / f"{NAME}.rank.{het.rank()}.killed"
+        if self.saving.step == self.until and not once.exists():
             self.saving._saving.wait()
-            (Path(FOLDER) / f"{NAME}.rank.{het.rank()}.killed").touch()
+            once.touch()
             os.kill(os.getpid(), signal.SIGKILL)
 
 

@@ -56,6 +56,16 @@ def test_one_worker_goes_on_with_the_same_losses_on_other_shards(tmp_path, undis
             assert found[part] == alone[part], part
 
 
+def test_a_job_whose_workers_were_killed_is_started_again(tmp_path, undisturbed):
+    where = tmp_path / "saved"
+    options = ("--checkpoint-dir", str(where), "--restarts", "1")
+    said = jobs.launch(SCRIPT, str(where), str(tmp_path), "again", str(KILLED), workers=1, shards=2, options=options)
+    assert "starting it again" in said
+    found = json.loads((tmp_path / "again.rank.0.json").read_text())
+    assert found["began"] == [15, 2] and found["losses"] == undisturbed[1][0]["losses"][15:]
+    assert found["rows"] == undisturbed[1][0]["rows"]
+
+
 def _copy(source: Path, target: Path) -> None:
     for path in source.rglob("*"):
         if path.is_file():
