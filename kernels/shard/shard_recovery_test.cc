@@ -288,6 +288,28 @@ TEST_F(ShardRecovery, ASegmentThatEndsAnywhereGivesAPrefix) {
   }
 }
 
+TEST_F(ShardRecovery, AnAcknowledgedUpdateThatIsLostIsNotPassedOver) {
+  // A machine that loses its power loses its page cache.
+  ASSERT_TRUE(Send(*Request(1)).ok());
+  const auto size = fs::file_size(Segment());
+  ASSERT_TRUE(Send(*Request(2)).ok());
+  const std::string segment = Segment();
+  shard_.reset();
+  fs::resize_file(segment, size);
+  Open();
+  const auto rows = Rows(*shard_);
+  // The worker has the answer to 2 and goes on with 3, which waits.
+  const auto next = Request(3);
+  Status answer = OkStatus();
+  shard_->Exchange(next->request(), [&](Status status, ExchangeReply) {
+    answer = std::move(status);
+  });
+  EXPECT_TRUE(answer.ok());
+  EXPECT_EQ(Rows(*shard_), rows);
+  shard_->Close();
+  EXPECT_EQ(answer.code(), StatusCode::kUnavailable);
+}
+
 TEST_F(ShardRecovery, DamageBeforeTheEndIsNotTakenForTheEnd) {
   for (std::uint64_t i = 1; i <= 12; ++i) ASSERT_TRUE(Send(*Request(i)).ok());
   const std::string segment = Segment();
