@@ -82,6 +82,10 @@ class Network:
             _shape(name, "eth0", gigabits)
             _shape(self._switch, f"port{host}", gigabits)
 
+    def plug(self, host: int, *, connected: bool) -> None:
+        """Puts the host's cable into the switch, or pulls it out: what is sent then is lost. REQUIRES: emulated."""
+        _run("ip", "-n", self._switch, "link", "set", f"port{host}", "up" if connected else "down")
+
     def wire_bytes(self) -> list[WireBytes]:
         """Of every host. REQUIRES: emulated; the loopback interface does not know whose its bytes are."""
         hosts = range(len(self._namespaces))

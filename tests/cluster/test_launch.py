@@ -91,7 +91,10 @@ def test_what_cannot_be_started_is_refused_and_nothing_runs(tmp_path, options, m
 
 def test_a_job_that_fails_is_started_again_as_often_as_asked(tmp_path):
     lives = tmp_path / "lives"
-    body = f"with open({str(lives)!r}, 'a') as f:\n    f.write('x')\nraise SystemExit(len(open({str(lives)!r}).read()) < 3)"
+    body = (
+        f"with open({str(lives)!r}, 'a') as file:\n    file.write('x')\n"
+        f"raise SystemExit(len(open({str(lives)!r}).read()) < 3)"
+    )
     options = ("--checkpoint-dir", str(tmp_path / "checkpoints"))
     assert run(tmp_path, body, *options, "--restarts", "1").returncode == 1
     assert lives.read_text() == "xx"
