@@ -136,6 +136,22 @@ def test_a_shard_with_a_log_is_started_again_where_it_was(tmp_path):
     assert not [path for path in (checkpoints / ".push-logs").iterdir() if path.is_dir()]
 
 
+@pytest.mark.parametrize("by", ["option", "environment"])
+def test_workers_and_shards_are_told_the_directory_of_checkpoints(tmp_path, by):
+    body = (
+        "import os, psutil\nprint(os.environ['HET_TF_CHECKPOINT_DIR'])\n"
+        "shards = [p for p in psutil.process_iter() if p.name() == 'het-tf-shard' and p.ppid() == LAUNCHER]\n"
+        "print([p.cmdline()[p.cmdline().index('--checkpoint-dir') + 1] for p in shards])\n"
+    ).replace("LAUNCHER", "int(os.environ['HET_TF_LAUNCHER'].split(':')[0])")
+    directory = str(tmp_path / "saved")
+    if by == "option":
+        said = run(tmp_path, body, "--checkpoint-dir", directory).stdout
+    else:
+        said = run(tmp_path, body, HET_TF_CHECKPOINT_DIR=directory).stdout
+    assert said.splitlines() == [directory, str([directory])]
+    assert (tmp_path / "saved").is_dir()
+
+
 def test_shards_are_told_the_largest_message(tmp_path):
     body = (
         "import grpc, os\nfrom het_tf.administration import ShardClient, message\n"

@@ -115,7 +115,7 @@ def test_a_ps_task_becomes_the_server_of_its_address():
     config = f'{{"cluster": {{"ps": ["127.0.0.1:{port}"], "worker": ["w:1"]}}, "task": {{"type": "ps", "index": 0}}}}'
     body = (
         "import het_tf.cluster, het_tf.shard_process\nprint('before', end='\\n')\n"
-        "het_tf.shard_process.exec_shard(het_tf.cluster.from_environment(), 54321)"
+        "het_tf.shard_process.exec_shard(het_tf.cluster.from_environment(), 54321, 'saved')"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", body], env=clean_environment(TF_CONFIG=config), stdout=subprocess.PIPE, text=True
@@ -124,7 +124,9 @@ def test_a_ps_task_becomes_the_server_of_its_address():
         assert process.stdout.readline() == "before\n"
         assert f"listening on 127.0.0.1:{port} " in process.stdout.readline()
         assert os.readlink(f"/proc/{process.pid}/exe") == str(server_binary())
-        assert b"--max-message-bytes\x0054321" in Path(f"/proc/{process.pid}/cmdline").read_bytes()
+        command = Path(f"/proc/{process.pid}/cmdline").read_bytes()
+        assert b"--max-message-bytes\x0054321" in command
+        assert f"--checkpoint-dir\0{os.path.abspath('saved')}\0".encode() in command
         process.terminate()
         assert process.wait(30) == 0
     finally:

@@ -220,6 +220,28 @@ def other_tables() -> dict[str, Any]:
 
 
 @scenario
+def restoring_what_is_not_there() -> dict[str, Any]:
+    """Rank 0 alone looks for it; then a model that differs on worker 1, after the checkpoint has been read."""
+    import tempfile
+
+    import het_tf as het
+    from het_tf.checkpoint.agreement import by_all
+
+    model, _ = build("saved")
+    model.compile(sgd(), "mse")
+    found = {}
+    for name, work in (
+        ("restore", lambda: het.checkpoint.restore(model, tempfile.gettempdir(), "het_tf_nobody")),
+        ("by_all", lambda: by_all(lambda: 1 / (1 - het.rank()), "scenario")),
+    ):
+        try:
+            work()
+        except Exception as error:
+            found[name] = f"{type(error).__name__}: {error}"
+    return found
+
+
+@scenario
 def different_starts() -> dict[str, Any]:
     """Every worker begins with other dense weights; adagrad, a stale cache."""
     import keras

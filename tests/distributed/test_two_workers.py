@@ -90,6 +90,13 @@ def test_automatic_table_names_that_differ_are_an_error_on_every_worker(workers)
     assert "table 'embedding" in errors[0] and "on rank 1" in errors[0]
 
 
+def test_what_fails_on_one_worker_fails_on_all(workers):
+    first, second = (worker["restoring_what_is_not_there"] for worker in workers)
+    assert first == second
+    assert first["restore"].startswith("CheckpointError: there is no checkpoint 'het_tf_nobody' in ")
+    assert first["by_all"].startswith("ZeroDivisionError")
+
+
 def test_without_our_optimizer_ranks_drift_apart(workers):
     first, second = (worker["without_the_hook"] for worker in workers)
     assert first["dense"] != second["dense"]

@@ -140,6 +140,25 @@ def test_an_interrupted_fit_goes_on_where_it_was(begin, case, batches_before):
     assert found[-1] == losses[-1] or len(found) == 1
 
 
+def test_rows_are_asked_for_ahead_in_a_resumed_epoch_as_well(begin):
+    def run(*callbacks: Any) -> tuple[het.callbacks.Checkpoint, dict[str, Any]]:
+        begin()
+        model = make(cache=het.CacheConfig(rows=IDS, staleness=3))
+        saving = het.callbacks.Checkpoint(every=2)
+        data = het.data.prefetch(saving.resume(known()), model.layers[1], 2)
+        try:
+            fit(model, data, saving, Patient(), *callbacks)
+        finally:
+            stats = model.layers[1].table.stats()
+        return saving, stats
+
+    with pytest.raises(Interrupted):
+        run(Until(11))
+    saving, stats = run()
+    assert (saving.restored.step, saving.restored.batch, saving.step) == (10, 3, 3 * STEPS)
+    assert stats["updates"] == stats["prefetched"] == 11
+
+
 def test_an_interruption_may_itself_be_interrupted(begin):
     begin()
     expected = make()
