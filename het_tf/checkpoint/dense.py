@@ -83,7 +83,9 @@ def prepare(model: keras.Model) -> None:
             optimizer.build(model.trainable_variables)
     inner = inner_optimizer(optimizer)
     if optimizer is not None and hasattr(inner, "start"):  # it is a DistributedOptimizer
-        inner.start(model.trainable_variables, also=optimizer.variables if inner is not optimizer else ())
+        # What a first step would find by the lookups before it.
+        also = [*model.non_trainable_weights, *(optimizer.variables if inner is not optimizer else ())]
+        inner.start(model.trainable_variables, also=also)
 
 
 def variables(model: keras.Model) -> list[tuple[str, keras.Variable]]:

@@ -221,7 +221,7 @@ def other_tables() -> dict[str, Any]:
 
 @scenario
 def restoring_what_is_not_there() -> dict[str, Any]:
-    """Rank 0 alone looks for it; then a model that differs on worker 1, after the checkpoint has been read."""
+    """Rank 0 alone looks for a checkpoint; then what fails on worker 1 alone."""
     import tempfile
 
     import het_tf as het
