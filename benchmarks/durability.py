@@ -8,7 +8,7 @@ synced one, turn by turn; then a table of 2 GB with a checkpoint under way and
 without, and the memory that takes. Training: Wide & Deep (26 fields, 13 dense
 features, D=16, batch 512, a cache of a tenth of the vocabulary at staleness 100)
 fitted by one worker with one shard in a process of its own; the contenders take
-turns, one of them saves one checkpoint after the other. Quoted are medians over the
+turns, one of them has `het.callbacks.Checkpoint`. Quoted are medians over the
 turns; the disk is whatever the temporary folder is on.
 """
 
@@ -34,7 +34,7 @@ from het_tf.shard_process import ShardProcess
 
 ROWS, DIMENSION, BIG_ROWS = 1_000_000, 64, 8_000_000
 FIELDS, DENSE, WDL_DIMENSION, BATCH, STALENESS = 26, 13, 16, 512, 100
-NONE, LOG, SYNCED, CHECKPOINT = "no log", "a log in the page cache", "a synced log", "checkpoints one after the other"
+NONE, LOG, SYNCED, CHECKPOINT = "no log", "a log in the page cache", "a synced log", "a checkpoint now and then"
 TRAINING_DATA = f"generated: Zipf {SKEW} over {VOCABULARY} ids, {FIELDS} fields"
 
 
@@ -86,8 +86,8 @@ def exchanges(folder: Path, big_rows: int, rounds: int, seconds: float) -> None:
         figure("durability", what, value, unit, data=shard_table.DATA, reference="", ratio=None)
 
 
-def fit(address: str, table: str, steps: int, folder: Path | None) -> tuple[float, int]:
-    """Seconds per step of one fit, warmed up; how many checkpoints it saved."""
+def fit(address: str, table: str, steps: int, folder: Path | None, every: int) -> float:
+    """Seconds per step of one fit, warmed up; with a folder it saves checkpoints there."""
     import keras
     import numpy as np
     import tensorflow as tf
@@ -96,7 +96,7 @@ def fit(address: str, table: str, steps: int, folder: Path | None) -> tuple[floa
     from models.wdl import wide_and_deep
 
     het.init([address], checkpoint_dir=folder)
-    warm_up = steps // 4
+    warm_up = steps // 8
     count = (steps + warm_up) * BATCH
     random = np.random.default_rng(0)
     features = {
@@ -109,28 +109,26 @@ def fit(address: str, table: str, steps: int, folder: Path | None) -> tuple[floa
     model = wide_and_deep(layer, fields=FIELDS, dense_features=DENSE)
     model.compile(het.DistributedOptimizer(keras.optimizers.SGD(0.01)), "binary_crossentropy")
     begin = 0.0
-    saved: list[het.checkpoint.Saving] = []
 
     class Clock(keras.callbacks.Callback):
         def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
             nonlocal begin
             if batch + 1 == warm_up:
                 begin = time.perf_counter()
-            if folder is not None and batch + 1 >= warm_up and (not saved or saved[-1].is_done()):
-                saved.append(het.checkpoint.save(model, background=True))
 
         def on_train_end(self, logs: Any = None) -> None:
             nonlocal begin
             begin = time.perf_counter() - begin
 
-    model.fit(dataset, shuffle=False, verbose=0, callbacks=[Clock()])
-    for saving in saved:
-        saving.wait()
+    callbacks: list[keras.callbacks.Callback] = [Clock()]  # it reads the clock before the last checkpoint is waited for
+    if folder is not None:
+        callbacks.append(het.callbacks.Checkpoint(every=every, resume=False))
+    model.fit(dataset, shuffle=False, verbose=0, callbacks=callbacks)
     het.shutdown()
-    return begin / steps, len(saved)
+    return begin / steps
 
 
-def training(folder: Path, steps: int, rounds: int) -> None:
+def training(folder: Path, steps: int, rounds: int, every: int) -> None:
     checkpoints = folder / "checkpoints"
     with ExitStack() as stack:
         options: dict[str, dict[str, Any]] = {
@@ -141,15 +139,13 @@ def training(folder: Path, steps: int, rounds: int) -> None:
         }
         shards = {name: stack.enter_context(ShardProcess(**given)) for name, given in options.items()}
         seconds: dict[str, list[float]] = {name: [] for name in shards}
-        saved = 0
         for turn in range(rounds + 1):
             for name, shard in shards.items():
-                took, times = fit(shard.address, f"t{turn}", steps, checkpoints if name == CHECKPOINT else None)
+                took = fit(shard.address, f"t{turn}", steps, checkpoints if name == CHECKPOINT else None, every)
                 if turn > 0:  # the first one loads and warms what all use
                     seconds[name].append(took)
-                    saved += times
         for name, taken in seconds.items():
-            words = f"{name} ({saved / rounds / steps:.2f} per step)" if name == CHECKPOINT else name
+            words = f"a checkpoint every {every} steps" if name == CHECKPOINT else name
             ratio = statistics.median(one / other for one, other in zip(seconds[NONE], taken, strict=True))
             median = statistics.median(taken)
             cost(f"Wide & Deep, D={WDL_DIMENSION}", words, median, ratio * median, BATCH, "examples/s", TRAINING_DATA)
@@ -157,6 +153,7 @@ def training(folder: Path, steps: int, rounds: int) -> None:
 
 def main(
     quick: Annotated[bool, typer.Option(help="A small table, fewer turns.")] = False,
+    every: Annotated[int, typer.Option(min=1, help="Steps between two checkpoints; 1: one after the other.")] = 1000,
     json: Annotated[bool, typer.Option(help="Accepted for all benchmarks alike: the output is JSON lines.")] = True,
 ) -> None:
     with tempfile.TemporaryDirectory() as place:
@@ -165,7 +162,7 @@ def main(
         trained.mkdir()
         exchanges(native, BIG_ROWS // 10 if quick else BIG_ROWS, 3 if quick else 7, 0.2 if quick else 1.0)
         sys.stdout.flush()
-        training(trained, 100 if quick else 400, 2 if quick else 7)
+        training(trained, 200 if quick else 2000, 2 if quick else 5, every // 10 if quick and every > 10 else every)
 
 
 if __name__ == "__main__":
