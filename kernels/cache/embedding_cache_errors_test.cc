@@ -43,6 +43,41 @@ TEST_F(EmbeddingCacheTest, AssignOutdatesACopyInUseAndItsFetchUnderWay) {
   EXPECT_EQ(Lookup({1}), std::vector<float>{50});
 }
 
+TEST_F(EmbeddingCacheTest, AfterARestoreForgottenRowsAreReadAnew) {
+  options_.staleness = kUnboundedStaleness;
+  Open();
+  Lookup({1, 2});
+  ASSERT_TRUE(Update({1, 2}, {1, 2}).ok());
+  // What is pending would be lost with the copies.
+  const Status pending = cache_->Forget();
+  EXPECT_EQ(pending.code(), StatusCode::kFailedPrecondition);
+  EXPECT_NE(pending.message().find("updates of 2 rows are pending"),
+            std::string::npos)
+      << pending.ToString();
+  ASSERT_TRUE(Flush().ok());
+  CheckpointSite& site = deployment_->checkpoints();
+  ASSERT_TRUE(site.Save(*spy_, "a").ok());
+  ASSERT_TRUE(Update({1}, {5}).ok());
+  ASSERT_TRUE(Flush().ok());
+  std::vector<float> in_use(1);
+  bool read = false;
+  spy_->hold = true;
+  cache_->Lookup(Ids{3}, ReadMode::kTraining, in_use.data(),
+                 [&](Status status) { read = status.ok(); });
+  spy_->hold = false;
+  EXPECT_EQ(Lookup({1, 2}), (std::vector<float>{4, 8}));
+  ASSERT_TRUE(site.Load(*spy_, {{"a", 1}}).ok());
+  ASSERT_TRUE(cache_->Forget().ok());
+  EXPECT_EQ(Lookup({1, 2}), (std::vector<float>{9, 8}));
+  spy_->Release();
+  EXPECT_TRUE(read);
+  EXPECT_EQ(Lookup({3}), std::vector<float>{10});
+  // Clocks have gone back, and training goes on from there.
+  ASSERT_TRUE(Update({1}, {1}).ok());
+  ASSERT_TRUE(Flush().ok());
+  EXPECT_EQ(Stored(1), 8);
+}
+
 TEST_F(EmbeddingCacheTest, AnOptimizerThatComesLateKeepsStepScalesOfTheShard) {
   spec_.optimizer = {"none", {}};
   options_.staleness = kUnboundedStaleness;
