@@ -14,6 +14,7 @@ turns; the disk is whatever the temporary folder is on.
 
 from __future__ import annotations
 
+import functools
 import os
 import statistics
 import sys
@@ -86,10 +87,20 @@ def exchanges(folder: Path, big_rows: int, rounds: int, seconds: float) -> None:
         figure("durability", what, value, unit, data=shard_table.DATA, reference="", ratio=None)
 
 
+@functools.cache
+def examples(count: int) -> tuple[dict[str, Any], Any]:
+    """Features and targets, the same for every fit."""
+    import numpy as np
+
+    random = np.random.default_rng(0)
+    ids = ZipfIds().batch(0, count * FIELDS)
+    features = {"ids": ids.reshape(count, FIELDS), "dense": random.random((count, DENSE), np.float32)}
+    return features, random.integers(0, 2, (count, 1))
+
+
 def fit(address: str, table: str, steps: int, folder: Path | None, every: int) -> float:
     """Seconds per step of one fit, warmed up; with a folder it saves checkpoints there."""
     import keras
-    import numpy as np
     import tensorflow as tf
 
     import het_tf as het
@@ -97,13 +108,7 @@ def fit(address: str, table: str, steps: int, folder: Path | None, every: int) -
 
     het.init([address], checkpoint_dir=folder)
     warm_up = steps // 8
-    count = (steps + warm_up) * BATCH
-    random = np.random.default_rng(0)
-    features = {
-        "ids": ZipfIds().batch(0, count * FIELDS).reshape(count, FIELDS),
-        "dense": random.random((count, DENSE), np.float32),
-    }
-    dataset = tf.data.Dataset.from_tensor_slices((features, random.integers(0, 2, (count, 1)))).batch(BATCH)
+    dataset = tf.data.Dataset.from_tensor_slices(examples((steps + warm_up) * BATCH)).batch(BATCH)
     cache = het.CacheConfig(rows=VOCABULARY // 10, staleness=STALENESS)
     layer = het.layers.Embedding(None, WDL_DIMENSION, table=table, cache=cache)
     model = wide_and_deep(layer, fields=FIELDS, dense_features=DENSE)

@@ -136,11 +136,12 @@ def cache_stats(table: tf.Tensor) -> dict[str, Any]:
 
 
 def store_snapshot(
-    store: tf.Tensor, directory: str, mark: str, name: str, base: str, call: int
+    store: tf.Tensor, directory: str, mark: str, name: str, base: str, call: int, *, begin: bool
 ) -> tuple[bool, int, int]:
-    """Has the shards write a checkpoint, or, with the same `call`, asks how far they are: done, rows and bytes."""
+    """Has the shards write a checkpoint, or asks how far they are with the same `call`: done, rows and bytes."""
     number = tf.constant(call, tf.int64)
-    done, rows, size = library().het_store_snapshot(store, directory, mark, name, base, number).numpy().tolist()
+    reply = library().het_store_snapshot(store, directory, mark, name, base, number, begin=begin)
+    done, rows, size = reply.numpy().tolist()
     return bool(done), rows, size
 
 

@@ -159,9 +159,9 @@ def save(
         arguments = (runtime.store(), str(where), mark, saving.name, base or "", secrets.randbits(62))
 
         def ask() -> asking.Progress:
-            return ops.store_snapshot(*arguments)
+            return ops.store_snapshot(*arguments, begin=False)
 
-        asking.begin(ask)
+        asking.begin(lambda: ops.store_snapshot(*arguments, begin=True))
         copy = dense_part.take(model)
         manifest = _manifest(saving, where, step=step, epoch=epoch, batch=batch, copy=copy)
         saving._write(lambda: _finish(ask, where, manifest, copy, then))

@@ -84,11 +84,15 @@ class CheckpointOp : public AsyncOpKernel {
 
 class StoreSnapshotOp : public CheckpointOp<SnapshotRequest> {
  public:
-  using CheckpointOp::CheckpointOp;
+  explicit StoreSnapshotOp(tensorflow::OpKernelConstruction* context)
+      : CheckpointOp(context) {
+    OP_REQUIRES_OK(context, context->GetAttr("begin", &begin_));
+  }
 
  protected:
   absl::Status GetRest(OpKernelContext* context,
                        SnapshotRequest* request) override {
+    request->begin = begin_;
     TF_RETURN_IF_ERROR(GetScalar(context, "checkpoint", &request->name));
     return GetScalar(context, "base", &request->base);
   }
@@ -96,6 +100,9 @@ class StoreSnapshotOp : public CheckpointOp<SnapshotRequest> {
                                  SnapshotRequest& request) override {
     return store.Snapshot(request);
   }
+
+ private:
+  bool begin_ = false;
 };
 
 class StoreRestoreOp : public CheckpointOp<RestoreRequest> {

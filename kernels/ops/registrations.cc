@@ -246,12 +246,15 @@ REGISTER_OP("HetStoreSnapshot")
     .Input("base: string")
     .Input("call: int64")
     .Output("progress: int64")
+    .Attr("begin: bool")
     .SetIsStateful()
     .SetShapeFn(ProgressShape)
     .Doc(R"doc(
 Begins a checkpoint at every shard, of the rows as they are now, and says how far
 it is: done (0 or 1), rows and bytes. Further calls with the same `call` only say
 how far it is.
+
+begin: false in further calls, which then fail when a shard has been restarted.
 
 directory: for a shard in this process; others have been told theirs.
 mark: what the directory's het_tf.mark has.

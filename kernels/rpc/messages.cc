@@ -76,12 +76,13 @@ v1::SnapshotRequest ToMessage(const SnapshotRequest& request) {
   message.set_name(request.name);
   message.set_base(request.base);
   message.set_call(request.call);
+  message.set_begin(request.begin);
   return message;
 }
 
 SnapshotRequest FromMessage(const v1::SnapshotRequest& message) {
   return {FromMessage(message.place()), message.name(), message.base(),
-          message.call()};
+          message.call(), message.begin()};
 }
 
 v1::RestoreRequest ToMessage(const RestoreRequest& request) {

@@ -79,18 +79,20 @@ void Shard::Exchange(const ExchangeRequest& request, ExchangeDone done) {
   const std::shared_ptr<WorkerOrder> order = FindWorker(header.worker);
   order->Submit(header.sequence,
                 {[this, &request, &order = *order, shared_done](bool repeated) {
-                   Result<ExchangeReply> reply = Take(request, order, repeated);
-                   if (!reply.ok()) {
-                     (*shared_done)(reply.status(), {});
-                   } else if (log_ == nullptr) {
-                     (*shared_done)(OkStatus(), std::move(reply).Take());
+                   auto reply = std::make_shared<Result<ExchangeReply>>(
+                       Take(request, order, repeated));
+                   const auto answer = [reply, shared_done](Status durable) {
+                     if (!reply->ok()) durable = reply->status();
+                     if (durable.ok()) {
+                       (*shared_done)(OkStatus(), std::move(*reply).Take());
+                     } else {
+                       (*shared_done)(std::move(durable), {});
+                     }
+                   };
+                   if (log_ == nullptr) {
+                     answer(OkStatus());
                    } else {
-                     auto taken = std::make_shared<ExchangeReply>(
-                         std::move(reply).Take());
-                     log_->WhenDurable([taken, shared_done](Status durable) {
-                       if (!durable.ok()) taken->tables.clear();
-                       (*shared_done)(std::move(durable), std::move(*taken));
-                     });
+                     log_->WhenDurable(answer);
                    }
                  },
                  [shared_done](Status status) {

@@ -21,6 +21,11 @@ Result<CheckpointProgress> Shard::Snapshot(const SnapshotRequest& request) {
   HET_RETURN_IF_ERROR(CheckDirectory(request.place));
   MutexLock administration(&administration_mutex_);
   if (job_ != nullptr && job_call_ == request.call) return job_->progress();
+  if (!request.begin) {
+    return FailedPrecondition("checkpoint '", request.name, "' is not being "
+                              "written at this shard: it has been restarted "
+                              "meanwhile; write another one");
+  }
   HET_RETURN_IF_ERROR(CheckIdle());
   if (!request.base.empty() && request.base != last_snapshot()) {
     return FailedPrecondition(

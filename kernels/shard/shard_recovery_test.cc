@@ -232,6 +232,19 @@ TEST_F(ShardRecovery, FromACheckpointAndTheLogSinceThen) {
   }
 }
 
+TEST_F(ShardRecovery, AShardThatWasRestartedWritesNoCheckpointOfALaterMoment) {
+  ASSERT_TRUE(Send(*Request(1)).ok());
+  SnapshotRequest request = site_.Snapshot("a");
+  ASSERT_TRUE(shard_->Snapshot(request).ok());
+  Open();
+  ASSERT_TRUE(Send(*Request(2)).ok());
+  request.begin = false;
+  const Status status = shard_->Snapshot(request).status();
+  EXPECT_EQ(status.code(), StatusCode::kFailedPrecondition);
+  EXPECT_NE(status.message().find("has been restarted"), std::string::npos)
+      << status.ToString();
+}
+
 TEST_F(ShardRecovery, ACheckpointMakesTheLogBeforeItSuperfluous) {
   for (std::uint64_t i = 1; i <= 50; ++i) ASSERT_TRUE(Send(*Request(i)).ok());
   const std::string before = Segment();

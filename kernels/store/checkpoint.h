@@ -29,6 +29,10 @@ struct SnapshotRequest {
   std::string name;
   std::string base;  // only rows that have changed since this one; empty: all
   std::uint64_t call = 0;  // drawn at random: repeats of one call have the same
+  // True: nobody pushes until this has been answered, so a shard that does not
+  // know the call takes its cut. False: a shard that does not has been restarted
+  // since, and its cut would be of another moment than the others'.
+  bool begin = true;
 };
 
 struct RestoreRequest {

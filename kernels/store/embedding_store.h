@@ -113,9 +113,10 @@ class EmbeddingStore {
 
   // Begins a checkpoint: the rows as they are between two exchanges, with every
   // push that has been acknowledged, are written in the background. Says how
-  // far it is when called again with the same `call`; an error of the writing
-  // is then the answer. FAILED_PRECONDITION: another one is under way, or `base`
-  // is not what the shard has written last. Blocks for the cut alone.
+  // far it is when called again with the same `call` (and without `begin`); an
+  // error of the writing is then the answer. FAILED_PRECONDITION: another one is
+  // under way, or `base` is not what the shard has written last, or a shard that
+  // had begun has been restarted. Blocks for the cut alone.
   virtual Result<CheckpointProgress> Snapshot(
       const SnapshotRequest& request) = 0;
 

@@ -60,11 +60,12 @@ Result<CheckpointProgress> CheckpointSite::Load(
   return Wait(store, Restore(chain));
 }
 
-Result<CheckpointProgress> CheckpointSite::Wait(
-    EmbeddingStore& store, const SnapshotRequest& request) {
+Result<CheckpointProgress> CheckpointSite::Wait(EmbeddingStore& store,
+                                                SnapshotRequest request) {
   while (true) {
     const auto progress = store.Snapshot(request);
     if (!progress.ok() || progress->done) return progress;
+    request.begin = false;
     std::this_thread::yield();
   }
 }

@@ -37,7 +37,7 @@ class CheckpointSite {
   Result<CheckpointProgress> Load(
       EmbeddingStore& store, const std::vector<RestoreRequest::Part>& chain);
   static Result<CheckpointProgress> Wait(EmbeddingStore& store,
-                                         const SnapshotRequest& request);
+                                         SnapshotRequest request);
   static Result<CheckpointProgress> Wait(EmbeddingStore& store,
                                          RestoreRequest request);
 

@@ -266,8 +266,8 @@ def slow_shards(monkeypatch):
     """The shards do not finish a checkpoint before this is set."""
     finish, ask = threading.Event(), ops.store_snapshot
 
-    def ask_slowly(*arguments):
-        done, rows, size = ask(*arguments)
+    def ask_slowly(*arguments, begin):
+        done, rows, size = ask(*arguments, begin=begin)
         return done and finish.is_set(), rows, size
 
     monkeypatch.setattr(ops, "store_snapshot", ask_slowly)

@@ -5,8 +5,9 @@
 
 A job of `het-tf launch --durability log` with two shards trains chaos_worker.py and
 saves a checkpoint every few hundred steps. SIGKILL hits a shard, sometimes both, at a random
-moment, and the next one comes at a random time after it is back. Prints one JSON object;
-ends with 1 and the job's output when anything is not as it has to be.
+moment, and the next one comes at a random time after it is back. With two workers
+every complete checkpoint is counted, too: its rows are those of its step. Prints one
+JSON object; ends with 1 and the job's output when anything is not as it has to be.
 """
 
 from __future__ import annotations
@@ -25,14 +26,20 @@ import time
 from pathlib import Path
 from typing import Annotated
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
 import numpy as np
 import psutil
 import typer
 
+from het_tf import checkpoint
+from het_tf.checkpoint import contents
+
 PROJECT = Path(__file__).resolve().parents[2]
 WORKER = Path(__file__).with_name("chaos_worker.py")
+BATCH, FIELDS = 32, 4  # chaos_worker.py's
 # Steps per kill: what is trained between two of them, and more than enough.
-STEPS_PER_KILL, SAVE_EVERY = 150, 300
+STEPS_PER_KILL, SAVE_EVERY = 150, 50
 BACK_SECONDS = 60.0
 
 
@@ -115,6 +122,19 @@ def disturb(job: Job, kills: int, seed: int) -> tuple[int, list[float]]:
     return killed, seconds
 
 
+def check_checkpoints(job: Job) -> int:
+    """How many there are; raises RuntimeError when one has rows of another moment than it says."""
+    directory = job.folder / "checkpoints"
+    found = checkpoint.list(directory)
+    for manifest in found:
+        total = sum(rows.values[:, 0].sum(dtype=np.float64) for rows in contents.rows_of(directory, manifest.name, "t"))
+        # Each step's global batch adds its number of ids, whatever their order.
+        expected = manifest.step * BATCH * FIELDS
+        if total != expected:
+            raise RuntimeError(f"checkpoint {manifest.name} has {total} updates, expected {expected}")
+    return len(found)
+
+
 def main(
     kills: Annotated[int, typer.Option(min=1, help="SIGKILLs.")] = 20,
     workers: Annotated[int, typer.Option(min=1, max=2, help="1: every bit is compared; 2: rows are counted.")] = 1,
@@ -150,6 +170,14 @@ def main(
         different = [name for name, value in expected.items() if found[name].tobytes() != value.tobytes()]
         if different:
             fail(job, f"{', '.join(different)} differ after {killed} kills (seed {seed})")
+        checkpoints = len(checkpoint.list(job.folder / "checkpoints"))
+        if kind == "sum":
+            try:
+                checkpoints = check_checkpoints(job)
+            except RuntimeError as error:
+                fail(job, str(error))
+        if checkpoints == 0:
+            fail(job, "there is no checkpoint")
         if killed < kills:
             fail(job, f"the job has ended before the last of {kills} kills ({killed}): too few steps")
         print(
@@ -160,6 +188,7 @@ def main(
                     "durability": durability,
                     "seed": seed,
                     "steps": steps,
+                    "checkpoints_kept": checkpoints,
                     "seconds": round(took, 1),
                     "back_after_median": round(statistics.median(seconds), 3),
                     "back_after_most": round(max(seconds), 3),

@@ -59,7 +59,7 @@ def main(folder: Path, steps: int, save_every: int, kind: str) -> None:
         model.compile(het.DistributedOptimizer(keras.optimizers.SGD(0.05)), "mse")
     callbacks: list[Any] = [Progress(folder)]
     if save_every:
-        callbacks.append(het.callbacks.Checkpoint(every=save_every, full_every=3, resume=False))
+        callbacks.append(het.callbacks.Checkpoint(every=save_every, keep=50, full_every=3, resume=False))
     model.fit(batches, verbose=0, callbacks=callbacks)
     het.flush(wait_for_all=True)
     if rank != 0:
