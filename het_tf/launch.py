@@ -109,18 +109,24 @@ def launch(
     for left in range(restarts, -1, -1):
         events: Events = queue.SimpleQueue()
         with ExitStack() as stack:
-            stack.enter_context(_signals_to(events))
+            interrupted = threading.Event()
+            stack.enter_context(_signals_to(events, interrupted))
             running = stack.enter_context(
                 LaunchedShards(
-                    shards, log_dir, max_message_bytes, checkpoint_dir, durability, environ, _mark(os.getpid())
+                    shards,
+                    log_dir,
+                    max_message_bytes,
+                    checkpoint_dir,
+                    durability,
+                    environ,
+                    _mark(os.getpid()),
+                    interrupted,
                 )
             )
             if shards:
                 environ["HET_TF_SHARDS"] = ",".join(running.addresses)
             job = _start_workers(script, arguments, workers, log_dir, environ, stack)
             code, wanted = _supervise(job, running, events, grace_seconds)
-            if code == 0:
-                running.forget_logs()
         if code == 0 or wanted or left == 0:
             break
         say(f"the job has ended with {code}: starting it again ({left - 1} more times after this)")
@@ -152,7 +158,8 @@ def _start_workers(
     environ: dict[str, str],
     stack: ExitStack,
 ) -> subprocess.Popen[bytes]:
-    environ[LAUNCHER_VARIABLE] = mark = _mark(os.getpid())
+    mark = _mark(os.getpid())
+    environ = environ | {LAUNCHER_VARIABLE: mark}
     command = [sys.executable, str(script), *arguments]
     if workers > 1:
         horovodrun = [sys.executable, "-P", "-m", "horovod.runner.launch", "-np", str(workers), "--gloo"]
@@ -199,8 +206,9 @@ def _supervise(
 
 
 @contextmanager
-def _signals_to(events: Events) -> Iterator[None]:
+def _signals_to(events: Events, interrupted: threading.Event) -> Iterator[None]:
     def note(number: int, _: object) -> None:
+        interrupted.set()
         events.put(("signal", number, 0))
 
     wanted = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -30,7 +30,8 @@ class LaunchedShards:
     """The job's shards; leaving it as a context stops them.
 
     With a log of updates one that has died can be started again. `job` names the
-    job for ever: no other has its logs.
+    job for ever: no other has its logs. Once `interrupted` is set nobody waits for a
+    shard to come back.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class LaunchedShards:
         durability: str,
         environ: Mapping[str, str],
         job: str,
+        interrupted: threading.Event,
     ) -> None:
         self._log_dir = log_dir
         self._options: dict[str, Any] = {
@@ -55,6 +57,7 @@ class LaunchedShards:
             assert checkpoint_dir is not None
             self._push_logs = Path(checkpoint_dir) / PUSH_LOGS / job.replace(":", "-")
         self._count = count
+        self._interrupted = interrupted
         self._running: list[ShardProcess] = []
 
     def __enter__(self) -> Self:
@@ -73,10 +76,7 @@ class LaunchedShards:
     def stop(self) -> None:
         for shard in self._running:
             shard.stop()
-
-    def forget_logs(self) -> None:
-        """After the job's good end nobody comes back."""
-        self.stop()
+        # Nobody comes back to them: the job that is started next begins at a checkpoint.
         if self._push_logs is not None:
             shutil.rmtree(self._push_logs, ignore_errors=True)
 
@@ -123,6 +123,7 @@ class LaunchedShards:
             log=log,
             push_log=push_log,
             deadline_seconds=_SHARD_COMES_SECONDS,
+            interrupted=self._interrupted,
             **self._options,
         )
 

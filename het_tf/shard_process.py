@@ -24,6 +24,8 @@ from typing import IO, NoReturn, Self
 
 from het_tf.cluster import Cluster, is_loopback, split_address
 
+# How often who waits for a shard looks whether there was a signal.
+_LOOK_SECONDS = 0.2
 _READY = re.compile(rb"^het-tf-shard (\S+) listening on (\S+) incarnation ([0-9a-f]+)$", re.MULTILINE)
 
 
@@ -117,6 +119,7 @@ class ShardProcess:
         line with the shard's number.
       environ: its environment (default: this process's).
       deadline_seconds: how long it may take to listen.
+      interrupted: once it is set (by a signal's handler) it is not waited for.
 
     Raises:
       ShardError: it did not come up; says why, with its own words.
@@ -135,6 +138,7 @@ class ShardProcess:
         log: Path | None = None,
         environ: Mapping[str, str] | None = None,
         deadline_seconds: float = 30.0,
+        interrupted: threading.Event | None = None,
     ) -> None:
         place = ["--shard-index", str(index), "--shard-count", str(count)] if count else []
         options = place + server_options(max_message_bytes, checkpoint_dir, push_log, push_log_sync)
@@ -151,7 +155,7 @@ class ShardProcess:
             start_new_session=True,
         )
         try:
-            ready, rest = self._wait_until_ready(listen, deadline_seconds)
+            ready, rest = self._wait_until_ready(listen, deadline_seconds, interrupted or threading.Event())
             sink: IO[bytes] | None = open(log, "ab", buffering=0) if log is not None else None  # noqa: SIM115
         except BaseException:
             self.stop(grace_seconds=0)
@@ -187,7 +191,9 @@ class ShardProcess:
     def __exit__(self, *exception: object) -> None:
         self.stop()
 
-    def _wait_until_ready(self, listen: str, deadline_seconds: float) -> tuple[re.Match[bytes], bytes]:
+    def _wait_until_ready(
+        self, listen: str, deadline_seconds: float, interrupted: threading.Event
+    ) -> tuple[re.Match[bytes], bytes]:
         assert self.process.stdout is not None
         said = b""
         deadline = time.monotonic() + deadline_seconds
@@ -197,7 +203,12 @@ class ShardProcess:
                 ready = _READY.search(said)
                 if ready and said.find(b"\n", ready.end()) >= 0:
                     return ready, said
-                if not selector.select(max(0.0, deadline - time.monotonic())):
+                if interrupted.is_set():
+                    raise ShardError(f"shard {self.index} is not waited for any more: there was a signal")
+                left = deadline - time.monotonic()
+                if not selector.select(min(max(0.0, left), _LOOK_SECONDS)):
+                    if left > 0:
+                        continue
                     raise ShardError(
                         f"shard {self.index} does not listen on {listen} after {deadline_seconds:g} s; it said: "
                         f"{said.decode(errors='replace').strip() or 'nothing'}"

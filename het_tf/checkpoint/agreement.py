@@ -65,4 +65,4 @@ def _portable(error: Exception) -> Exception:
     try:
         return pickle.loads(pickle.dumps(error))
     except Exception:
-        return RuntimeError(f"on rank 0: {type(error).__name__}: {error}")
+        return RuntimeError(f"on another worker: {type(error).__name__}: {error}")

@@ -125,8 +125,13 @@ def write_manifest(directory: Path, manifest: Manifest) -> None:
     folder = directory / manifest.name
     sync_folder(folder)
     values = {"format": FORMAT, **dataclasses.asdict(manifest)}
+    values["crc32"] = _crc32_of_values(values)
     write_atomically(folder / MANIFEST, json.dumps(values, indent=1).encode())
     sync_folder(directory)
+
+
+def _crc32_of_values(values: dict[str, Any]) -> int:
+    return zlib.crc32(json.dumps(values, sort_keys=True).encode())
 
 
 def read_manifest(directory: Path, name: str) -> Manifest:
@@ -143,6 +148,8 @@ def read_manifest(directory: Path, name: str) -> Manifest:
                 f"{path} has format {values['format']!r}, this het_tf reads {FORMAT}: use the het_tf that wrote it "
                 f"({values.get('het_tf', '?')})"
             )
+        if values.pop("crc32") != _crc32_of_values(values):
+            raise DamagedFile(path, "its checksum is wrong")
         fields = {field.name: values[field.name] for field in dataclasses.fields(Manifest)}
         manifest = Manifest(**{**fields, "tables": tuple(fields["tables"])})
         if manifest.name != name or not {*manifest.shard_files, DENSE} <= set(manifest.files):
@@ -291,7 +298,7 @@ def prune(directory: str | Path, keep: int, *, unfinished: bool = False) -> list
     if isinstance(keep, bool) or not isinstance(keep, int) or keep < 1:
         raise ValueError(f"prune: keep is {keep!r}, expected at least 1")
     directory = Path(directory)
-    complete, needed = 0, set()
+    complete, needed, oldest = 0, set(), 0
     everyone = manifests(directory)
     for one in reversed(everyone):
         if complete == keep:
@@ -301,13 +308,15 @@ def prune(directory: str | Path, keep: int, *, unfinished: bool = False) -> list
         except CheckpointError:
             continue
         complete += 1
+        oldest = one.number
         needed |= {link.name for link in links}
     if complete == 0:
         return []  # nothing can be restored: someone may still want to look at it
     deleted = []
     # The newest first: what is left of an interrupted deletion is always whole chains.
     for one in reversed(everyone):
-        if one.name not in needed and delete(directory, one.name):
+        # A damaged one that is newer may be mended.
+        if one.name not in needed and one.number < oldest and delete(directory, one.name):
             deleted.append(one.name)
     for name in leftovers(directory) if unfinished else ():
         if delete(directory, name):

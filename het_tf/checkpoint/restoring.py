@@ -55,7 +55,7 @@ def restore(
         another one.
     """
     dense_part.prepare(model)
-    runtime.flush(wait_for_all=True)
+    by_all(runtime.flush, "checkpoint.flush")
 
     def load() -> tuple[Manifest, Dense]:
         where = directory_of(directory)

@@ -20,7 +20,7 @@ from het_tf import ops, runtime
 from het_tf.checkpoint import asking
 from het_tf.checkpoint import dense as dense_part
 from het_tf.checkpoint import directory as layout
-from het_tf.checkpoint.agreement import by_chief
+from het_tf.checkpoint.agreement import by_all, by_chief
 from het_tf.checkpoint.dense import Dense
 from het_tf.checkpoint.directory import DENSE, Manifest
 from het_tf.checkpoint.files import CheckpointError
@@ -140,7 +140,7 @@ def save(
     if step is None:
         step = dense_part.batches(dense_part.optimizer_of(model))
     # After this no worker has an update that the shards do not have.
-    runtime.flush(wait_for_all=True)
+    by_all(runtime.flush, "checkpoint.flush")
     saving = Saving("", base)
 
     def cut() -> str:

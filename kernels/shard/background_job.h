@@ -9,6 +9,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <new>
 #include <thread>
 #include <utility>
 
@@ -24,7 +25,12 @@ class BackgroundJob {
   // that is true.
   explicit BackgroundJob(std::function<Status(BackgroundJob&)> work)
       : thread_([this, work = std::move(work)] {
-          Status status = work(*this);
+          Status status;
+          try {
+            status = work(*this);
+          } catch (const std::bad_alloc&) {
+            status = ResourceExhausted("the shard has no memory left for it");
+          }
           MutexLock lock(&mutex_);
           status_ = std::move(status);
           done_ = true;

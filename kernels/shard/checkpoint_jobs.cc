@@ -32,22 +32,39 @@ Status WriteTables(const SnapshotRequest& request,
       ShardFile(place.directory, request.name, place.shard, place.shards));
   HET_RETURN_IF_ERROR(created.status());
   CheckpointWriter& writer = **created;
-  RowBlock block;
   for (const TableCut& cut : cuts) {
-    Table& table = *cut.table;
     HET_RETURN_IF_ERROR(
-        writer.AddTable({table.spec(), table.slots(), cut.whole}));
-    while (table.TakeMarked(&block, kBlockBytes)) {
-      if (job.stopping()) return Stopped();
-      HET_RETURN_IF_ERROR(writer.AddRows(table.spec().id(), block));
-      job.Report(writer.rows(), writer.bytes());
+        writer.AddTable({cut.table->spec(), cut.table->slots(), cut.whole}));
+  }
+  RowBlock block;
+  const auto write = [&](const Table& table) -> Status {
+    if (job.stopping()) return Stopped();
+    HET_RETURN_IF_ERROR(writer.AddRows(table.spec().id(), block));
+    job.Report(writer.rows(), writer.bytes());
+    return OkStatus();
+  };
+  const auto write_kept = [&]() -> Status {
+    for (const TableCut& cut : cuts) {
+      while (cut.table->TakeKept(&block)) {
+        HET_RETURN_IF_ERROR(write(*cut.table));
+      }
     }
-    if (kept.overrun()) {
-      return ResourceExhausted(
-          "checkpoint '", request.name, "' has been given up: training changed "
-          "rows faster than the disk took them, and it does not wait for a "
-          "disk; use a faster one, or more shards");
+    return OkStatus();
+  };
+  for (const TableCut& cut : cuts) {
+    while (cut.table->TakeMarked(&block, kBlockBytes)) {
+      HET_RETURN_IF_ERROR(write(*cut.table));
+      // Of all tables: pushes wait for this memory.
+      if (kept.bytes() > 0) HET_RETURN_IF_ERROR(write_kept());
     }
+  }
+  // Nothing is marked any more: what is kept now is the rest.
+  HET_RETURN_IF_ERROR(write_kept());
+  if (kept.overrun()) {
+    return ResourceExhausted(
+        "checkpoint '", request.name, "' has been given up: training changed "
+        "rows faster than the disk took them, and it does not wait for a disk; "
+        "use a faster one, or more shards");
   }
   HET_RETURN_IF_ERROR(writer.Finish());
   job.Report(writer.rows(), writer.bytes());
@@ -86,7 +103,7 @@ class Loader {
 
  private:
   Status LoadTable(const TableRecord& record) {
-    std::unique_ptr<Table>& table = tables_[record.spec.id()];
+    std::shared_ptr<Table>& table = tables_[record.spec.id()];
     if (table == nullptr) {
       if (!record.whole) {
         return FailedPrecondition(

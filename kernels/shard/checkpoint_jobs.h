@@ -34,7 +34,7 @@ Status WriteSnapshot(const SnapshotRequest& request,
                      const std::vector<TableCut>& cuts, const KeptRows& kept,
                      BackgroundJob& job);
 
-using LoadedTables = std::unordered_map<TableId, std::unique_ptr<Table>>;
+using LoadedTables = std::unordered_map<TableId, std::shared_ptr<Table>>;
 
 // The files in which the rows of the request's shard are, in order.
 std::vector<std::string> FilesOf(const RestoreRequest& request);

@@ -149,30 +149,42 @@ Result<ExchangeReply> Shard::Execute(const ExchangeRequest& request,
     rows[t] = TakeArray<float>(most * answer.dimension);
     reply.buffers.push_back(rows[t]);
   }
-  // Before any of it is applied: it may be lost, but not unknown.
-  if (!repeated && log_ != nullptr) {
-    HET_RETURN_IF_ERROR(log_->AppendExchange(request.header, request.tables));
-  }
   ++(repeated ? repeated_ : exchanges_);
-
+  if (!repeated) HET_RETURN_IF_ERROR(ApplyPushes(request, tables));
   for (std::size_t t = 0; t < tables.size(); ++t) {
-    const TableExchange& exchange = request.tables[t];
-    Table& table = *tables[t];
-    if (!repeated) {
-      table.Push(exchange.push_ids, exchange.push_clocks,
-                 exchange.push_learning_rates, exchange.push_gradients,
-                 exchange.round);
-    }
     if (rows[t] == nullptr) continue;
+    const TableExchange& exchange = request.tables[t];
     TableReply& answer = reply.tables[t];
-    table.Fetch(exchange.fetch_ids, rows[t].get(), answer.fetched.data(),
-                exchange.round);
-    table.FetchStale(exchange.validate_ids, exchange.validate_clocks,
-                     exchange.staleness,
-                     rows[t].get() + answer.fetched.size() * answer.dimension,
-                     answer.validated.data(), exchange.round);
+    tables[t]->Fetch(exchange.fetch_ids, rows[t].get(), answer.fetched.data(),
+                     exchange.round);
+    tables[t]->FetchStale(
+        exchange.validate_ids, exchange.validate_clocks, exchange.staleness,
+        rows[t].get() + answer.fetched.size() * answer.dimension,
+        answer.validated.data(), exchange.round);
   }
   return reply;
+}
+
+Status Shard::ApplyPushes(const ExchangeRequest& request,
+                          const std::vector<std::shared_ptr<Table>>& tables) {
+  const auto apply = [&] {
+    for (std::size_t t = 0; t < tables.size(); ++t) {
+      const TableExchange& exchange = request.tables[t];
+      tables[t]->Push(exchange.push_ids, exchange.push_clocks,
+                      exchange.push_learning_rates, exchange.push_gradients,
+                      exchange.round);
+    }
+  };
+  if (log_ == nullptr) {
+    apply();
+    return OkStatus();
+  }
+  // In the log before it is applied, and applied in the log's order, so that the
+  // same bits come back; reads go on beside it.
+  MutexLock lock(&apply_mutex_);
+  HET_RETURN_IF_ERROR(log_->AppendExchange(request.header, request.tables));
+  apply();
+  return OkStatus();
 }
 
 Status Shard::CheckReplySize(
@@ -239,10 +251,14 @@ Status Shard::Assign(TableId id, Staleness staleness, Span<const RowId> ids,
   kept_.AwaitRoom();
   HET_RETURN_IF_ERROR(table->Reserve(ids.size()));
   const Reservation room(table.get(), ids.size());
-  if (log_ != nullptr) {
-    HET_RETURN_IF_ERROR(log_->AppendAssign(id, staleness, ids, rows));
+  {
+    // With a log pushes come before or after it as they do there.
+    const Gate::Shut alone(&gate_);
+    if (log_ != nullptr) {
+      HET_RETURN_IF_ERROR(log_->AppendAssign(id, staleness, ids, rows));
+    }
+    table->Assign(staleness, ids, rows);
   }
-  table->Assign(staleness, ids, rows);
   return AwaitDurable();
 }
 

@@ -7,8 +7,8 @@
 // (WorkerOrder), on the thread that brought them or the one before them. A
 // checkpoint's cut and the exchange of tables after a restore come between
 // exchanges (Gate); files are read and written by a background job.
-// Lock order: administration_mutex_, gate_, then all others; mutex_ and the locks
-// of WorkerOrder and Table are never held together.
+// Lock order: administration_mutex_, gate_, apply_mutex_, then all others; of
+// those only mutex_ is held while another is taken, WorkerOrder's.
 
 #ifndef HET_TF_KERNELS_SHARD_SHARD_H_
 #define HET_TF_KERNELS_SHARD_SHARD_H_
@@ -93,6 +93,9 @@ class Shard final : public EmbeddingStore {
   Result<ExchangeReply> Take(const ExchangeRequest& request, WorkerOrder& order,
                              bool repeated);
   Result<ExchangeReply> Execute(const ExchangeRequest& request, bool repeated);
+  Status ApplyPushes(const ExchangeRequest& request,
+                     const std::vector<std::shared_ptr<Table>>& tables)
+      HET_EXCLUDES(apply_mutex_);
   Status CheckReplySize(const ExchangeRequest& request,
                         const std::vector<std::shared_ptr<Table>>& tables) const;
 
@@ -129,6 +132,7 @@ class Shard final : public EmbeddingStore {
   Gate gate_;
   KeptRows kept_;
   std::unique_ptr<PushLog> log_;  // null: none
+  Mutex apply_mutex_;  // with a log: one exchange's pushes at a time
   LogBase restored_ HET_GUARDED_BY(administration_mutex_);  // files of loaded_
   std::uint64_t job_call_ HET_GUARDED_BY(administration_mutex_) = 0;
   std::string job_name_ HET_GUARDED_BY(administration_mutex_);

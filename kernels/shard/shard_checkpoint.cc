@@ -98,13 +98,8 @@ Result<CheckpointProgress> Shard::Restore(const RestoreRequest& request) {
     }
     return progress;
   }
+  // Also for a commit: a shard that has been restarted reads them again.
   HET_RETURN_IF_ERROR(CheckIdle());
-  if (request.commit) {
-    return FailedPrecondition("the rows of checkpoint '",
-                              request.chain.back().name,
-                              "' are not at this shard: it has been restarted, "
-                              "or asked for another one; restore again");
-  }
   job_call_ = request.call;
   job_name_ = "restoring checkpoint '" + request.chain.back().name + "'";
   snapshot_name_.clear();
@@ -132,9 +127,7 @@ Status Shard::CheckFits(const TableSpec& spec) const {
 }
 
 Status Shard::ReplaceTables() {
-  std::unordered_map<TableId, std::shared_ptr<Table>> tables;
-  for (auto& [id, table] : *loaded_) tables[id] = std::move(table);
-  loaded_.reset();
+  LoadedTables tables = *loaded_;
   for (const auto& table : AllTables()) {
     const TableSpec& spec = table->spec();
     std::shared_ptr<Table>& restored = tables[spec.id()];
@@ -157,8 +150,11 @@ Status Shard::ReplaceTables() {
     HET_RETURN_IF_ERROR(begun.status());
     HET_RETURN_IF_ERROR(log_->SetBase(*begun, restored_));
   }
-  MutexLock lock(&mutex_);
-  tables_.swap(tables);
+  {
+    MutexLock lock(&mutex_);
+    tables_.swap(tables);
+  }
+  loaded_.reset();
   return OkStatus();
 }
 

@@ -17,8 +17,14 @@ class Shard::Recovery final : public LogReplayer {
   Status Head(const LogHead& head) override {
     shard_->incarnation_ = head.shard;
     for (const auto& [worker, next] : head.workers) {
-      shard_->FindWorker(worker)->SetNext(next);
+      const auto order = shard_->FindWorker(worker);
+      if (begun_ && next > order->next_to_take()) {
+        return DataLoss("exchanges from ", order->next_to_take(), " to ",
+                        next - 1, " of a worker are missing before this");
+      }
+      order->SetNext(next);
     }
+    begun_ = true;
     return OkStatus();
   }
 
@@ -52,6 +58,7 @@ class Shard::Recovery final : public LogReplayer {
 
  private:
   Shard* const shard_;
+  bool begun_ = false;  // what comes before the first head is in the base
 };
 
 Result<std::shared_ptr<Shard>> Shard::Open(const Options& options) {
@@ -69,7 +76,9 @@ Result<std::shared_ptr<Shard>> Shard::Open(const Options& options) {
   }
   Recovery recovery(shard.get());
   HET_RETURN_IF_ERROR(log->Replay(&recovery));
-  HET_RETURN_IF_ERROR(log->Begin(shard->Head(shard->AllTables())).status());
+  // Its tables are known from the segments before, or the base. Naming them again
+  // would close rounds that are open.
+  HET_RETURN_IF_ERROR(log->Begin(shard->Head({})).status());
   shard->log_ = std::move(log);
   return shard;
 }

@@ -111,9 +111,13 @@ class Table {
   // since the last cut; returns whether all. One snapshot at a time; `kept`
   // outlives it. REQUIRES: nobody pushes, assigns or reads meanwhile.
   bool Cut(bool all, KeptRows* kept);
-  // Moves rows of the cut into `block`, about most_bytes of them, each once;
-  // false when there are none any more.
+  // Copies marked rows of the cut into `block`, about most_bytes of them, each
+  // once; false when there are none any more. From then on none is kept, either.
   bool TakeMarked(RowBlock* block, std::size_t most_bytes);
+  // Moves rows that are kept because they have changed before they were taken
+  // into `block`, those of one stripe; false when there are none. The cut has been
+  // written when this is false after TakeMarked was.
+  bool TakeKept(RowBlock* block);
   // After the last row, or to give up.
   void EndSnapshot();
 

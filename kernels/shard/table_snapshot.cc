@@ -40,16 +40,6 @@ void Table::AppendRow(const Stripe& stripe, Row* row, RowBlock* block) const {
 
 bool Table::TakeMarked(RowBlock* block, std::size_t most_bytes) {
   block->clear();
-  // What is kept first: pushes wait for its memory.
-  for (const auto& stripe : stripes_) {
-    if (kept_->bytes() == 0) break;
-    MutexLock lock(&stripe->mutex);
-    if (stripe->kept.empty()) continue;
-    std::swap(*block, stripe->kept);
-    stripe->kept = RowBlock();
-    kept_->Remove(block->ids.size() * row_bytes_);
-    return true;
-  }
   while (scan_ < kStripes && block->bytes() < most_bytes) {
     Stripe& stripe = *stripes_[scan_];
     MutexLock lock(&stripe.mutex);
@@ -63,6 +53,18 @@ bool Table::TakeMarked(RowBlock* block, std::size_t most_bytes) {
     }
   }
   return !block->empty();
+}
+
+bool Table::TakeKept(RowBlock* block) {
+  for (const auto& stripe : stripes_) {
+    MutexLock lock(&stripe->mutex);
+    if (stripe->kept.empty()) continue;
+    std::swap(*block, stripe->kept);
+    stripe->kept = RowBlock();
+    kept_->Remove(block->ids.size() * row_bytes_);
+    return true;
+  }
+  return false;
 }
 
 void Table::EndSnapshot() {

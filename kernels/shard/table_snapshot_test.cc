@@ -39,6 +39,12 @@ struct Row {
 };
 using Rows = std::map<RowId, Row>;
 
+// The next rows of the cut, as a checkpoint takes them.
+bool Take(Table& table, RowBlock* block, std::size_t most_bytes) {
+  return table.TakeKept(block) || table.TakeMarked(block, most_bytes) ||
+         table.TakeKept(block);
+}
+
 void Add(const Table& table, const RowBlock& block, Rows* rows) {
   for (std::size_t i = 0; i < block.ids.size(); ++i) {
     Row row{block.clocks[i], {}};
@@ -56,7 +62,7 @@ Rows Dump(Table& table, KeptRows* kept) {
   Rows rows;
   RowBlock block;
   table.Cut(true, kept);
-  while (table.TakeMarked(&block, 1 << 16)) Add(table, block, &rows);
+  while (Take(table, &block, 1 << 16)) Add(table, block, &rows);
   table.EndSnapshot();
   return rows;
 }
@@ -104,7 +110,7 @@ TEST_F(TableSnapshot, WritesTheRowsOfTheCutWhateverIsPushedMeanwhile) {
     RowBlock block;
     EXPECT_TRUE(table->Cut(true, &kept_));
     std::size_t most_kept = 0;
-    while (table->TakeMarked(&block, 600)) {
+    while (Take(*table, &block, 600)) {
       Add(*table, block, &written);
       PushSome(*table, 20);
       most_kept = std::max(most_kept, kept_.bytes());
@@ -116,6 +122,26 @@ TEST_F(TableSnapshot, WritesTheRowsOfTheCutWhateverIsPushedMeanwhile) {
   }
 }
 
+TEST_F(TableSnapshot, WhatChangesAtTheVeryEndIsWritten) {
+  // No row is left to be scanned, but some are kept.
+  const auto table = Make(Spec());
+  PushSome(*table, 3000);
+  const Rows expected = Dump(*table, &kept_);
+  table->Cut(true, &kept_);
+  std::vector<RowId> ids;
+  for (const auto& [id, row] : expected) ids.push_back(id);
+  const std::vector<Clock> clocks(ids.size(), 1);
+  const std::vector<float> rates(ids.size(), 1),
+      gradients(ids.size() * kDimension, 1);
+  table->Push(ids, clocks, rates, gradients);
+  Rows written;
+  RowBlock block;
+  EXPECT_FALSE(table->TakeMarked(&block, 1 << 20));
+  while (table->TakeKept(&block)) Add(*table, block, &written);
+  table->EndSnapshot();
+  EXPECT_EQ(written, expected);
+}
+
 TEST_F(TableSnapshot, IncrementsAddUpToTheWhole) {
   const auto table = Make(Spec());
   Rows sum;
@@ -125,7 +151,7 @@ TEST_F(TableSnapshot, IncrementsAddUpToTheWhole) {
     Rows part;
     RowBlock block;
     EXPECT_EQ(table->Cut(false, &kept_), cut == 0);
-    while (table->TakeMarked(&block, 2000)) {
+    while (Take(*table, &block, 2000)) {
       Add(*table, block, &part);
       PushSome(*table, 5);
     }
@@ -138,7 +164,7 @@ TEST_F(TableSnapshot, IncrementsAddUpToTheWhole) {
   Rows last;
   RowBlock block;
   EXPECT_FALSE(table->Cut(false, &kept_));
-  while (table->TakeMarked(&block, 1 << 16)) Add(*table, block, &last);
+  while (Take(*table, &block, 1 << 16)) Add(*table, block, &last);
   table->EndSnapshot();
   for (const auto& [id, row] : last) sum[id] = row;
   EXPECT_EQ(sum, Dump(*table, &kept_));
@@ -156,7 +182,7 @@ TEST_F(TableSnapshot, AssignedRowsAreWrittenAsTheyWereAtTheCut) {
   }
   Rows written;
   RowBlock block;
-  while (table->TakeMarked(&block, 1 << 16)) Add(*table, block, &written);
+  while (Take(*table, &block, 1 << 16)) Add(*table, block, &written);
   table->EndSnapshot();
   EXPECT_EQ(written, before);
 }
@@ -171,7 +197,7 @@ TEST_F(TableSnapshot, LoadedRowsAreTheOnesThatWereWritten) {
   const auto copy = Make(Spec());
   RowBlock block;
   table->Cut(true, &kept_);
-  while (table->TakeMarked(&block, 1 << 12)) copy->Load(block);
+  while (Take(*table, &block, 1 << 12)) copy->Load(block);
   table->EndSnapshot();
   EXPECT_EQ(Dump(*copy, &kept_), Dump(*table, &kept_));
   EXPECT_EQ(copy->stats().rows, table->stats().rows);
@@ -214,7 +240,7 @@ TEST_F(TableSnapshot, WhoWaitsForRoomGetsItWhenRowsAreWritten) {
   ASSERT_GT(small.bytes(), 100u);
   std::thread waiting([&] { small.AwaitRoom(); });
   RowBlock block;
-  while (table->TakeMarked(&block, 1 << 12)) {
+  while (Take(*table, &block, 1 << 12)) {
   }
   waiting.join();
   EXPECT_FALSE(small.overrun());

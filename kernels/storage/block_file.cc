@@ -84,14 +84,23 @@ std::string DirectoryOf(const std::string& path) {
 
 }  // namespace
 
-Status SyncDirectory(const std::string& directory) {
-  const int handle = open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (handle < 0) return SystemError(errno, "cannot open " + directory);
+namespace {
+
+Status SyncPath(const std::string& path, int flags) {
+  const int handle = open(path.c_str(), O_RDONLY | O_CLOEXEC | flags);
+  if (handle < 0) return SystemError(errno, "cannot open " + path);
   const int synced = fsync(handle) == 0 ? 0 : errno;
   close(handle);
-  return synced == 0 ? OkStatus()
-                     : SystemError(synced, "cannot sync " + directory);
+  return synced == 0 ? OkStatus() : SystemError(synced, "cannot sync " + path);
 }
+
+}  // namespace
+
+Status SyncDirectory(const std::string& directory) {
+  return SyncPath(directory, O_DIRECTORY);
+}
+
+Status SyncFile(const std::string& path) { return SyncPath(path, 0); }
 
 Result<std::unique_ptr<BlockFileWriter>> BlockFileWriter::Create(
     const std::string& path, FileKind kind) {
@@ -281,19 +290,29 @@ Status BlockFileReader::Read(char* to, std::size_t bytes) {
   return OkStatus();
 }
 
-Result<bool> BlockFileReader::EndsTorn() {
-  const auto header_at = [this](std::uint64_t at, BlockHeader* header) {
-    return pread(file_, header, sizeof *header, static_cast<off_t>(at)) ==
-               static_cast<ssize_t>(sizeof *header) &&
-           header->checksum == ChecksumOf(*header);
-  };
+Result<bool> BlockFileReader::EndsTorn(bool synced) {
+  std::vector<char> rest(size_ - block_begin_);
+  position_ = block_begin_;
+  if (lseek(file_, static_cast<off_t>(block_begin_), SEEK_SET) < 0) {
+    return SystemError(errno, "cannot read " + path_);
+  }
+  HET_RETURN_IF_ERROR(Read(rest.data(), rest.size()));
   BlockHeader header;
-  if (!header_at(block_begin_, &header)) return true;
-  const std::uint64_t begin = block_begin_ + sizeof header;
-  if (header.payload_bytes >= size_ - begin) return true;
-  BlockHeader behind;
-  return !(header_at(begin + header.payload_bytes, &behind) &&
-           behind.number == header.number + 1);
+  const auto header_at = [&](std::size_t at) {
+    if (rest.size() - at < sizeof header) return false;
+    std::memcpy(&header, &rest[at], sizeof header);
+    return header.number >= next_block_ &&
+           header.payload_bytes <= rest.size() - at - sizeof header &&
+           header.checksum == ChecksumOf(header);
+  };
+  // Any later block that is whole was written after this one.
+  for (std::size_t at = 1; at + sizeof header <= rest.size(); ++at) {
+    if (!header_at(at) || header.number == next_block_) continue;
+    const Span<const char> payload(&rest[at] + sizeof header,
+                                   header.payload_bytes);
+    if (header.payload_checksum == Checksum(0, payload)) return false;
+  }
+  return synced || !header_at(0);
 }
 
 Status BlockFileReader::Damaged(const std::string& what) const {

@@ -28,6 +28,8 @@ enum class FileKind : std::uint32_t { kCheckpoint = 1, kLog = 2, kLogBase = 3 };
 
 // That a file has been created, renamed or removed in it lasts.
 Status SyncDirectory(const std::string& directory);
+// What anybody has written to it lasts.
+Status SyncFile(const std::string& path);
 
 class BlockFileWriter {
  public:
@@ -97,8 +99,10 @@ class BlockFileReader {
 
   // Of a log whose next block is damaged: whether that is a write that has not
   // been completed, so that nothing was promised of it, and not damage done to
-  // what had been written: nothing that makes sense comes behind it.
-  Result<bool> EndsTorn();
+  // what had been written: nothing that makes sense comes behind it. Bytes of a
+  // file whose machine failed may be there and yet be wrong (`synced`: what was
+  // promised had been synced); of one whose process ended they are missing.
+  Result<bool> EndsTorn(bool synced);
   // Where the next block, or the one that is damaged, begins.
   std::uint64_t block_begin() const { return block_begin_; }
 

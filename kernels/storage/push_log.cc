@@ -9,41 +9,13 @@
 #include <cstring>
 #include <filesystem>
 
+#include "kernels/storage/log_files.h"
 #include "kernels/storage/record_codec.h"
 
 namespace het {
 namespace {
 
 namespace fs = std::filesystem;
-
-// "segment-12.het" -> 12 for the prefix "segment-"; nothing for other names.
-std::optional<std::uint64_t> NumberIn(const std::string& name,
-                                      const std::string& prefix) {
-  const std::string suffix = ".het";
-  if (name.size() <= prefix.size() + suffix.size() ||
-      name.compare(0, prefix.size(), prefix) != 0 ||
-      name.compare(name.size() - suffix.size(), suffix.size(), suffix) != 0) {
-    return std::nullopt;
-  }
-  std::uint64_t number = 0;
-  for (std::size_t i = prefix.size(); i < name.size() - suffix.size(); ++i) {
-    if (name[i] < '0' || name[i] > '9') return std::nullopt;
-    number = 10 * number + static_cast<std::uint64_t>(name[i] - '0');
-  }
-  return number;
-}
-
-// The file under a second name that nobody takes away; where the file system
-// has no links, or is another one, a copy.
-Status Hold(const std::string& from, const std::string& to) {
-  std::error_code error;
-  fs::remove(to, error);
-  fs::create_hard_link(from, to, error);
-  if (error) fs::copy_file(from, to, error);
-  return error ? Internal("cannot keep ", from, " as ", to, ": ",
-                          error.message())
-               : OkStatus();
-}
 
 }  // namespace
 
@@ -111,12 +83,15 @@ Status PushLog::FindFiles() {
     if (number >= newest_base) segments_.push_back(number);
     last_number_ = std::max(last_number_, number);
   }
-  const std::uint64_t first = std::max<std::uint64_t>(newest_base, 1);
-  for (std::size_t i = 0; i < segments_.size(); ++i) {
-    if (segments_[i] == first + i) continue;
-    return DataLoss(PathOf("segment-", first + i),
+  const auto missing = [this](std::uint64_t number) {
+    return DataLoss(PathOf("segment-", number),
                     " is missing: the log cannot be brought back; restore a "
                     "checkpoint, with an empty log directory");
+  };
+  const std::uint64_t first = std::max<std::uint64_t>(newest_base, 1);
+  if (newest_base > 0 && segments_.empty()) return missing(first);
+  for (std::size_t i = 0; i < segments_.size(); ++i) {
+    if (segments_[i] != first + i) return missing(first + i);
   }
   return OkStatus();
 }
@@ -172,26 +147,55 @@ Status PushLog::ReplaySegment(std::uint64_t number, bool last,
       if (!last || more.status().code() != StatusCode::kDataLoss) {
         return more.status();
       }
-      const Result<bool> torn = reader.EndsTorn();
+      const Result<bool> torn =
+          reader.EndsTorn(durability_ == Durability::kSynced);
       HET_RETURN_IF_ERROR(torn.status());
       if (!*torn) return more.status();
       if (truncate(path.c_str(), static_cast<off_t>(reader.block_begin())) !=
           0) {
         return Internal("cannot shorten ", path, ": ", std::strerror(errno));
       }
-      return OkStatus();
+      break;
     }
-    if (!*more) return OkStatus();
+    if (!*more) break;
     const Status replayed = ReplayRecord(block, replayer);
     if (!replayed.ok()) {
       return replayed.WithContext(path + " at byte " +
                                   std::to_string(reader.block_begin()));
     }
   }
+  // A process that was killed may have left it in the page cache alone: what is
+  // acknowledged from now on stands on it.
+  return durability_ == Durability::kSynced ? SyncFile(path) : OkStatus();
 }
 
 Result<std::uint64_t> PushLog::Begin(const LogHead& head) {
+  std::shared_ptr<BlockFileWriter> before;
+  {
+    MutexLock lock(&mutex_);
+    HET_RETURN_IF_ERROR(failure_);
+    before = segment_;
+  }
+  // First: somebody may wait for it, and a segment that has another behind it is
+  // complete.
+  if (before != nullptr && durability_ == Durability::kSynced) {
+    HET_RETURN_IF_ERROR(before->Sync());
+  }
   const std::uint64_t number = last_number_ + 1;
+  Result<std::shared_ptr<BlockFileWriter>> segment = WriteHead(number, head);
+  if (!segment.ok()) {
+    std::error_code error;
+    fs::remove(PathOf("segment-", number), error);
+    return segment.status();
+  }
+  MutexLock lock(&mutex_);
+  segment_ = std::move(segment).Take();
+  last_number_ = number;
+  return number;
+}
+
+Result<std::shared_ptr<BlockFileWriter>> PushLog::WriteHead(
+    std::uint64_t number, const LogHead& head) {
   auto created =
       BlockFileWriter::CreateLog(PathOf("segment-", number), FileKind::kLog);
   HET_RETURN_IF_ERROR(created.status());
@@ -208,19 +212,7 @@ Result<std::uint64_t> PushLog::Begin(const LogHead& head) {
     HET_RETURN_IF_ERROR(segment->Sync());
     HET_RETURN_IF_ERROR(SyncDirectory(directory_));
   }
-  std::shared_ptr<BlockFileWriter> before;
-  {
-    MutexLock lock(&mutex_);
-    before = segment_;
-  }
-  // Before the syncer looks after the new one: somebody may wait for this.
-  if (before != nullptr && durability_ == Durability::kSynced) {
-    HET_RETURN_IF_ERROR(before->Sync());
-  }
-  MutexLock lock(&mutex_);
-  segment_ = std::move(segment);
-  last_number_ = number;
-  return number;
+  return segment;
 }
 
 Status PushLog::SetBase(std::uint64_t number, const LogBase& base) {
@@ -233,7 +225,7 @@ Status PushLog::SetBase(std::uint64_t number, const LogBase& base) {
     const std::string name =
         "rows-" + std::to_string(number) + "-" + std::to_string(i) + ".het";
     held.files.push_back(directory_ + "/" + name);
-    HET_RETURN_IF_ERROR(Hold(base.files[i], held.files.back()));
+    HET_RETURN_IF_ERROR(HoldFile(base.files[i], held.files.back()));
     encoder.PutString(name);
   }
   auto writer =
@@ -241,27 +233,16 @@ Status PushLog::SetBase(std::uint64_t number, const LogBase& base) {
   HET_RETURN_IF_ERROR(writer.status());
   const Span<const char> payload = encoder.bytes();
   HET_RETURN_IF_ERROR((*writer)->Write(kLogBase, {&payload, 1}));
-  HET_RETURN_IF_ERROR((*writer)->Finish());
-  base_ = std::move(held);
-  RemoveBefore(number);
-  return OkStatus();
-}
-
-void PushLog::RemoveBefore(std::uint64_t number) {
-  // What cannot be removed is superfluous, not harmful.
-  std::error_code error;
-  std::vector<fs::path> old;
-  for (const fs::directory_entry& entry :
-       fs::directory_iterator(directory_, error)) {
-    const std::string name = entry.path().filename().string();
-    std::optional<std::uint64_t> found = NumberIn(name, "segment-");
-    if (!found) found = NumberIn(name, "base-");
-    if (!found && name.compare(0, 5, "rows-") == 0) {
-      found = NumberIn(name.substr(0, name.find('-', 5)) + ".het", "rows-");
-    }
-    if (found && *found < number) old.push_back(entry.path());
+  const Status finished = (*writer)->Finish();
+  if (!finished.ok()) {
+    // It may be there or not: nothing more can be built on either.
+    MutexLock lock(&mutex_);
+    if (failure_.ok()) failure_ = finished;
+    return finished;
   }
-  for (const fs::path& path : old) fs::remove(path, error);
+  base_ = std::move(held);
+  RemoveLogFilesBefore(directory_, number);
+  return OkStatus();
 }
 
 Status PushLog::Append(std::uint32_t kind,

@@ -61,7 +61,7 @@ class PushLog {
   // FAILED_PRECONDITION: another shard uses it.
   static Result<std::unique_ptr<PushLog>> Open(const std::string& directory,
                                                Durability durability);
-  // Answers everybody who waits for a sync with UNAVAILABLE.
+  // Syncs for those who wait, and answers them.
   ~PushLog();
   PushLog(const PushLog&) = delete;
   PushLog& operator=(const PushLog&) = delete;
@@ -74,7 +74,8 @@ class PushLog {
   // is cut off; DATA_LOSS for damage anywhere else.
   Status Replay(LogReplayer* replayer);
 
-  // Begins the next segment and returns its number.
+  // Begins the next segment and returns its number. The last one is as durable
+  // as was asked for by then.
   Result<std::uint64_t> Begin(const LogHead& head) HET_EXCLUDES(mutex_);
   // The files have the rows as they were when segment `number` began: takes hold
   // of them and drops what is older.
@@ -99,10 +100,11 @@ class PushLog {
   std::string PathOf(const char* what, std::uint64_t number) const;
   Status FindFiles();
   Status ReadBase(std::uint64_t number);
+  Result<std::shared_ptr<BlockFileWriter>> WriteHead(std::uint64_t number,
+                                                     const LogHead& head);
   Status ReplaySegment(std::uint64_t number, bool last, LogReplayer* replayer);
   Status Append(std::uint32_t kind, Span<const Span<const char>> pieces)
       HET_EXCLUDES(mutex_);
-  void RemoveBefore(std::uint64_t number);
   void SyncLoop() HET_EXCLUDES(mutex_);
 
   const std::string directory_;

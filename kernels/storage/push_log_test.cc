@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -13,8 +14,23 @@
 #include <fstream>
 #include <future>
 
+#include "kernels/base/mutex.h"
 #include "kernels/testing/checkpoint_site.h"
 #include "kernels/testing/owned_request.h"
+
+// What the log syncs with, in the place of the library's.
+namespace {
+struct Disk {
+  het::Mutex mutex;
+  std::atomic<int> syncs{0};
+} g_disk;
+}  // namespace
+
+extern "C" int fdatasync(int file) {
+  het::MutexLock lock(&g_disk.mutex);
+  ++g_disk.syncs;
+  return fsync(file);
+}
 
 namespace het {
 namespace {
@@ -184,14 +200,21 @@ TEST_F(PushLogTest, SyncedAnswersComeAfterTheSyncAllOfThem) {
   ASSERT_TRUE(log->Begin({42, {}, {}}).ok());
   std::promise<void> all;
   std::atomic<int> answers{0};
-  for (std::uint64_t i = 1; i <= 100; ++i) {
-    ASSERT_TRUE(Append(*log, i).ok());
-    log->WhenDurable([&](Status status) {
-      EXPECT_TRUE(status.ok());
-      if (++answers == 100) all.set_value();
-    });
+  const int before = g_disk.syncs;
+  {
+    MutexLock disk_is_slow(&g_disk.mutex);
+    for (std::uint64_t i = 1; i <= 100; ++i) {
+      ASSERT_TRUE(Append(*log, i).ok());
+      log->WhenDurable([&](Status status) {
+        EXPECT_TRUE(status.ok());
+        if (++answers == 100) all.set_value();
+      });
+    }
+    EXPECT_EQ(answers, 0);
   }
   all.get_future().wait();
+  EXPECT_GE(g_disk.syncs, before + 1);
+  EXPECT_LE(g_disk.syncs, before + 2) << "many share one";
   // Without anything new the answer comes at once.
   bool answered = false;
   log->WhenDurable([&](Status) { answered = true; });
@@ -217,6 +240,9 @@ TEST_F(PushLogTest, AFullDiskEndsTheLogAndKeepsWhatIsInIt) {
         << failed.ToString();
     // There is room again, but half a record is in the way.
     EXPECT_EQ(Append(*log, 2).message(), failed.message());
+    // Nothing comes behind it: the next life cuts it off.
+    EXPECT_EQ(log->Begin({42, {}, {}}).status().message(), failed.message());
+    EXPECT_FALSE(fs::exists(directory() + "/segment-2.het"));
     Status answer;
     log->WhenDurable([&](Status status) { answer = status; });
     EXPECT_FALSE(answer.ok());

@@ -44,7 +44,8 @@ struct RestoreRequest {
   std::vector<Part> chain;  // a full one and those that build on it, in order
   std::uint64_t call = 0;   // as in SnapshotRequest
   // False: read and hold ready. True, once every shard is done with that: take
-  // the rows over. So either all shards have the checkpoint or none.
+  // the rows over, unless the shard has been restarted and has to read again. So
+  // either all shards have the checkpoint or none, unless one fails between.
   bool commit = false;
 };
 

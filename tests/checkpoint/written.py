@@ -84,7 +84,7 @@ def save(
     np.savez(folder / "dense.npz", **{"000000": np.arange(4, dtype=np.float32)})
     dense = (folder / "dense.npz").read_bytes()
     files["dense.npz"] = {"bytes": len(dense), "crc32": zlib.crc32(dense)}
-    manifest = {
+    manifest: dict[str, Any] = {
         "format": 1,
         "name": name,
         "number": moment if number is None else number,
@@ -100,6 +100,7 @@ def save(
         "files": files,
         "dense": {"variables": [["model", "dense/kernel", "float32", [4]]]},
     }
+    manifest["crc32"] = zlib.crc32(json.dumps(manifest, sort_keys=True).encode())
     (folder / "manifest.json").write_text(json.dumps(manifest))
     return folder
 

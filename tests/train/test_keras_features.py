@@ -168,7 +168,7 @@ def test_a_subclassed_model():
 
 
 @pytest.mark.parametrize("kept_as", [lambda layer: layer, lambda layer: [layer], lambda layer: {"rows": layer}])
-def test_a_subclassed_model_whose_layers_are_built_by_fit(kept_as):
+def test_a_subclassed_model_whose_layers_are_built_by_fit(tmp_path, kept_as):
     class Model(keras.Model):
         def __init__(self, embedding):
             super().__init__()
@@ -185,7 +185,7 @@ def test_a_subclassed_model_whose_layers_are_built_by_fit(kept_as):
     assert np.abs(all_rows(layer) - before).max() > 0
     for save in (model.save_weights, tf.train.Checkpoint(model=model).save):
         with pytest.raises(NotImplementedError, match="callbacks.Checkpoint"):
-            save("not_written.weights.h5")
+            save(str(tmp_path / "not_written.weights.h5"))
 
 
 def test_mask_zero_reaches_the_layers_behind():

@@ -22,6 +22,7 @@ PREFETCH = "cache/prefetch_test"
 TABLE_SNAPSHOT = "shard/table_snapshot_test"
 SHARD_CHECKPOINT = "shard/shard_checkpoint_test"
 SHARD_RECOVERY = "shard/shard_recovery_test"
+SHARD_LOG_DAMAGE = "shard/shard_log_damage_test"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -297,6 +298,30 @@ MUTANTS = (
         ((TABLE_SNAPSHOT, "*WhateverIsPushedMeanwhile"), (SHARD_CHECKPOINT, "*ACutComesBetweenExchanges")),
     ),
     Mutant(
+        "what-is-kept-when-the-scan-ends-is-not-written",
+        "a checkpoint has the rows of one moment",
+        "shard/checkpoint_jobs.cc",
+        "  // Nothing is marked any more: what is kept now is the rest.\n  HET_RETURN_IF_ERROR(write_kept());\n",
+        "",
+        ((SHARD_CHECKPOINT, "*ACutComesBetweenExchanges"),),
+    ),
+    Mutant(
+        "updates-are-applied-in-another-order-than-they-are-logged",
+        "the same bits come back",
+        "shard/shard.cc",
+        "  MutexLock lock(&apply_mutex_);\n",
+        "",
+        ((SHARD_RECOVERY, "*PushesOfSeveralWorkers*"),),
+    ),
+    Mutant(
+        "an-open-round-is-closed-by-a-restart",
+        "one step per round, across restarts",
+        "shard/shard_recovery.cc",
+        "shard->Head({})",
+        "shard->Head(shard->AllTables())",
+        ((SHARD_RECOVERY, "*ARoundThatIsOpen*"),),
+    ),
+    Mutant(
         "an-exchange-goes-on-during-the-cut",
         "a checkpoint has the rows of one moment",
         "shard/shard.cc",
@@ -327,7 +352,7 @@ MUTANTS = (
         "shard/shard_recovery.cc",
         "    order->SetNext(request.header.sequence + 1);\n",
         "",
-        ((SHARD_RECOVERY, "*ARepeatOfWhatWasApplied*"), (SHARD_RECOVERY, "*EndsAnywhere*")),
+        ((SHARD_RECOVERY, "*ARepeatOfWhatWasApplied*"), (SHARD_LOG_DAMAGE, "*EndsAnywhere*")),
     ),
     Mutant(
         "a-cut-notes-the-number-of-an-exchange-too-late",
@@ -349,9 +374,8 @@ MUTANTS = (
         "damage-is-taken-for-an-unfinished-write",
         "nothing acknowledged is lost in silence",
         "storage/block_file.cc",
-        "  return !(header_at(begin + header.payload_bytes, &behind) &&\n"
-        "           behind.number == header.number + 1);\n",
-        "  return header_at(0, &behind) || true;\n",
-        ((SHARD_RECOVERY, "*DamageBeforeTheEnd*"),),
+        "    if (header.payload_checksum == Checksum(0, payload)) return false;\n",
+        "",
+        ((SHARD_LOG_DAMAGE, "*DamageBeforeTheEnd*"), (SHARD_LOG_DAMAGE, "*ADamagedHeader*")),
     ),
 )
