@@ -158,7 +158,7 @@ def training(folder: Path, steps: int, rounds: int, every: int) -> None:
 
 def main(
     quick: Annotated[bool, typer.Option(help="A small table, fewer turns.")] = False,
-    every: Annotated[int, typer.Option(min=1, help="Steps between two checkpoints; 1: one after the other.")] = 1000,
+    every: Annotated[int, typer.Option(min=1, help="Steps between two checkpoints; 1: one after the other.")] = 500,
     json: Annotated[bool, typer.Option(help="Accepted for all benchmarks alike: the output is JSON lines.")] = True,
 ) -> None:
     with tempfile.TemporaryDirectory() as place:
@@ -167,7 +167,7 @@ def main(
         trained.mkdir()
         exchanges(native, BIG_ROWS // 10 if quick else BIG_ROWS, 3 if quick else 7, 0.2 if quick else 1.0)
         sys.stdout.flush()
-        training(trained, 200 if quick else 2000, 2 if quick else 5, every // 10 if quick and every > 10 else every)
+        training(trained, 200 if quick else 1000, 2 if quick else 5, min(every, 100) if quick else every)
 
 
 if __name__ == "__main__":

@@ -55,3 +55,14 @@ def test_the_exchange_moves_what_it_says():
     assert pull["received"] >= 4096 and push["sent"] >= 4096
     assert pull["sent"] < 4096 and push["received"] < 4096
     assert all(len(one[name]) == 2 and min(one[name]) > 0 for one in (pull, push) for name in ("het_tf", "grpc"))
+
+
+def test_durability_measures_every_way_and_leaves_what_it_wrote(tmp_path):
+    command = [built("durability"), str(tmp_path), "20000", "4", "20000", "2", "0.01"]
+    found = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+    for name in ("none", "log", "synced", "idle", "busy", "checkpoint"):
+        assert len(found[name]) == 2 and min(found[name]) > 0
+    assert found["recovery_from_log"] > 0 and found["recovery_from_checkpoint"] > 0
+    # 20480 rows of an id, a clock and four floats.
+    assert found["checkpoint_bytes"] > 20480 * 32
+    assert (tmp_path / "c2" / "shard-0-of-1.het").stat().st_size == found["checkpoint_bytes"]
