@@ -303,7 +303,7 @@ TEST_F(ShardCheckpoint, TrainingDoesNotWaitForADiskForever) {
   ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
   const SnapshotRequest request = site_.Snapshot("slow");
   ASSERT_TRUE(shard_->Snapshot(request).ok());
-  ExpectRefused(site_.Save(*shard_, "other").status(),
+  ExpectRefused(shard_->Snapshot(site_.Snapshot("other")).status(),
                 StatusCode::kFailedPrecondition, "busy with checkpoint 'slow'");
   for (int i = 0; i < 3; ++i) Push(0, 2000);
   std::thread reader([&] {

@@ -9,6 +9,15 @@
 #include "kernels/shard/checkpoint_directory.h"
 
 namespace het {
+namespace {
+
+// With what has failed at another shard and goes on at this one.
+bool IsBusy(const Status& status) {
+  return status.code() == StatusCode::kFailedPrecondition &&
+         status.message().find("is busy with") != std::string::npos;
+}
+
+}  // namespace
 
 CheckpointSite::CheckpointSite() {
   std::string name =
@@ -64,9 +73,10 @@ Result<CheckpointProgress> CheckpointSite::Wait(EmbeddingStore& store,
                                                 SnapshotRequest request) {
   while (true) {
     const auto progress = store.Snapshot(request);
+    std::this_thread::yield();
+    if (IsBusy(progress.status())) continue;
     if (!progress.ok() || progress->done) return progress;
     request.begin = false;
-    std::this_thread::yield();
   }
 }
 
@@ -74,9 +84,10 @@ Result<CheckpointProgress> CheckpointSite::Wait(EmbeddingStore& store,
                                                 RestoreRequest request) {
   while (true) {
     const auto progress = store.Restore(request);
+    std::this_thread::yield();
+    if (IsBusy(progress.status())) continue;
     if (!progress.ok() || (progress->done && request.commit)) return progress;
     request.commit = progress->done;
-    if (!request.commit) std::this_thread::yield();
   }
 }
 

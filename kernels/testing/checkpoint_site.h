@@ -30,7 +30,7 @@ class CheckpointSite {
                            const std::string& base = "");
   RestoreRequest Restore(const std::vector<RestoreRequest::Part>& chain);
 
-  // Ask until it is done.
+  // Ask until it is done, also of a shard that is busy with an earlier call.
   Result<CheckpointProgress> Save(EmbeddingStore& store,
                                   const std::string& name,
                                   const std::string& base = "");

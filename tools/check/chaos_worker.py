@@ -36,6 +36,35 @@ class Progress(keras.callbacks.Callback):
             self.file.write_text(str(batch))
 
 
+class Saving(keras.callbacks.Callback):
+    """A checkpoint every so many steps, whatever becomes of the last one: what a cache holds back is pushed at each."""
+
+    def __init__(self, every: int) -> None:
+        super().__init__()
+        self.every = every
+        self.saving: het.checkpoint.Saving | None = None
+        self.step = 0
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self.step += 1
+        if self.step % self.every:
+            return
+        base = None
+        try:
+            if self.saving is not None:
+                before, self.saving = self.saving, None
+                before.wait()
+                base = before.name if self.step // self.every % 3 else None
+            self.saving = het.checkpoint.save(self.model, step=self.step, base=base, background=True)
+        except tf.errors.OpError as error:
+            # A shard was killed meanwhile: this one is none, the next one is full.
+            print(f"chaos_worker: {error.message}", file=sys.stderr, flush=True)
+
+    def on_train_end(self, logs: Any = None) -> None:
+        if self.saving is not None:
+            self.saving.wait()
+
+
 def main(folder: Path, steps: int, save_every: int, kind: str) -> None:
     het.init(deadline=60)
     keras.utils.set_random_seed(3)
@@ -59,7 +88,7 @@ def main(folder: Path, steps: int, save_every: int, kind: str) -> None:
         model.compile(het.DistributedOptimizer(keras.optimizers.SGD(0.05)), "mse")
     callbacks: list[Any] = [Progress(folder)]
     if save_every:
-        callbacks.append(het.callbacks.Checkpoint(every=save_every, keep=50, full_every=3, resume=False))
+        callbacks.append(Saving(save_every))
     model.fit(batches, verbose=0, callbacks=callbacks)
     het.flush(wait_for_all=True)
     if rank != 0:
