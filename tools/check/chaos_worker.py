@@ -44,25 +44,37 @@ class Saving(keras.callbacks.Callback):
         self.every = every
         self.saving: het.checkpoint.Saving | None = None
         self.step = 0
+        self.name = ""
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self.step += 1
         if self.step % self.every:
             return
         base = None
+        if self._settle() and self.step // self.every % 3:
+            base = self.name
         try:
-            if self.saving is not None:
-                before, self.saving = self.saving, None
-                before.wait()
-                base = before.name if self.step // self.every % 3 else None
             self.saving = het.checkpoint.save(self.model, step=self.step, base=base, background=True)
+            self.name = self.saving.name
         except tf.errors.OpError as error:
-            # A shard was killed meanwhile: this one is none, the next one is full.
-            print(f"chaos_worker: {error.message}", file=sys.stderr, flush=True)
+            self._say(error)
 
     def on_train_end(self, logs: Any = None) -> None:
-        if self.saving is not None:
-            self.saving.wait()
+        self._settle()
+
+    def _settle(self) -> bool:
+        """Whether the last one was written. A shard that was killed meanwhile has not, and the next one is full."""
+        before, self.saving = self.saving, None
+        try:
+            if before is not None:
+                before.wait()
+        except tf.errors.OpError as error:
+            self._say(error)
+            return False
+        return before is not None
+
+    def _say(self, error: tf.errors.OpError) -> None:
+        print(f"chaos_worker: {error.message}", file=sys.stderr, flush=True)
 
 
 def main(folder: Path, steps: int, save_every: int, kind: str) -> None:
