@@ -1,4 +1,4 @@
-// CheckpointDirectory: the paths of a checkpoint's files, checked.
+// The paths of a checkpoint's files, checked.
 //
 // Pure functions but for CheckDirectory, which reads the directory's mark.
 
