@@ -41,6 +41,17 @@ TEST_F(ShardRecovery, ARepeatOfWhatWasAppliedBeforeTheEndIsRecognised) {
   EXPECT_TRUE(Send(*Request(3)).ok());
 }
 
+TEST_F(ShardRecovery, ARepeatOfWhatIsInTheCheckpointIsRecognised) {
+  const auto first = Request(1), second = Request(2);
+  ASSERT_TRUE(Send(*first).ok());
+  ASSERT_TRUE(Send(*second).ok());
+  ASSERT_TRUE(site_.Save(*shard_, "a").ok());
+  const auto before = Rows(*shard_);
+  Open();
+  ASSERT_TRUE(Send(*second).ok());
+  EXPECT_EQ(Rows(*shard_), before);
+}
+
 TEST_F(ShardRecovery, NumbersOfReadsAndRefusedExchangesAreTaken) {
   OwnedRequest read;
   read.Add(Spec("a").id()).Fetch(1);

@@ -295,15 +295,7 @@ MUTANTS = (
         "shard/table_snapshot.cc",
         "    AppendRow(stripe, row, &stripe.kept);\n    kept_->Add(row_bytes_);\n",
         "",
-        ((TABLE_SNAPSHOT, "*WhateverIsPushedMeanwhile"), (SHARD_CHECKPOINT, "*ACutComesBetweenExchanges")),
-    ),
-    Mutant(
-        "what-is-kept-when-the-scan-ends-is-not-written",
-        "a checkpoint has the rows of one moment",
-        "shard/checkpoint_jobs.cc",
-        "  // Nothing is marked any more: what is kept now is the rest.\n  HET_RETURN_IF_ERROR(write_kept());\n",
-        "",
-        ((SHARD_CHECKPOINT, "*ACutComesBetweenExchanges"),),
+        ((TABLE_SNAPSHOT, "*WhateverIsPushedMeanwhile"),),
     ),
     Mutant(
         "updates-are-applied-in-another-order-than-they-are-logged",
@@ -360,7 +352,7 @@ MUTANTS = (
         "shard/shard_recovery.cc",
         "head.workers.push_back({worker, order->next_to_take()});",
         "head.workers.push_back({worker, order->next_to_take() - 1});",
-        ((SHARD_RECOVERY, "*FromACheckpointAndTheLogSinceThen"),),
+        ((SHARD_RECOVERY, "*ARepeatOfWhatIsInTheCheckpoint*"),),
     ),
     Mutant(
         "a-refused-exchange-leaves-no-number-in-the-log",
@@ -376,6 +368,6 @@ MUTANTS = (
         "storage/block_file.cc",
         "    if (header.payload_checksum == Checksum(0, payload)) return false;\n",
         "",
-        ((SHARD_LOG_DAMAGE, "*DamageBeforeTheEnd*"), (SHARD_LOG_DAMAGE, "*ADamagedHeader*")),
+        ((SHARD_LOG_DAMAGE, "*ADamagedHeader*"),),
     ),
 )
