@@ -37,7 +37,6 @@ inline TableSpec Spec(const std::string& name, bool synchronous = false) {
 class ShardRecovery : public testing::Test {
  protected:
   ShardRecovery() {
-    SCOPED_TRACE(seed_);
     options_.log_directory = site_.directory() + "/log";
     Open();
     EXPECT_TRUE(shard_->CreateTable(Spec("a")).ok());
@@ -121,6 +120,7 @@ class ShardRecovery : public testing::Test {
   }
 
   const std::uint64_t seed_ = 99;
+  const testing::ScopedTrace trace_{__FILE__, __LINE__, seed_};
   std::mt19937_64 random_{seed_};
   CheckpointSite site_;
   Shard::Options options_;

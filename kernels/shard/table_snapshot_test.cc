@@ -88,6 +88,7 @@ class TableSnapshot : public testing::Test {
   }
 
   const std::uint64_t seed_ = 23;
+  const testing::ScopedTrace trace_{__FILE__, __LINE__, seed_};
   std::mt19937_64 random_{seed_};
   std::uint64_t round_ = 0;
   KeptRows kept_{std::size_t{1} << 30, std::chrono::milliseconds(0)};

@@ -35,3 +35,5 @@ def test_training_goes_on_as_if_nobody_had_been_killed(workers, durability):
 def test_whatever_is_killed_there_is_a_checkpoint_that_is_right():
     found = chaos("chaos_checkpoints.py", "--kills", "12", "--seed", "3")
     assert found["kills"] == 12 and found["last_step"] > found["first_step"]
+    # The moments were those of a checkpoint.
+    assert found["with_an_interrupted_checkpoint"] > 0

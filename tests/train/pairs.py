@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -84,3 +85,10 @@ def assert_equal(theirs: Any, ours: Any, their_model: keras.Model, our_model: ke
     np.testing.assert_allclose(all_rows(ours), all_rows(theirs), rtol=0, atol=tolerance)
     for mine, expected in zip(our_model.layers[-1].get_weights(), their_model.layers[-1].get_weights(), strict=True):
         np.testing.assert_allclose(mine, expected, rtol=0, atol=tolerance)
+
+
+def wait_for_writers() -> None:
+    """Until every checkpoint of this process is written."""
+    for thread in threading.enumerate():
+        if thread.name == "het_tf.checkpoint":
+            thread.join()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -28,25 +27,6 @@ OPTIMIZERS = {
     "ftrl": lambda: keras.optimizers.Ftrl(0.1),
     "scheduled": lambda: SGD(keras.optimizers.schedules.ExponentialDecay(0.5, 3, 0.8)),
 }
-
-
-@pytest.fixture
-def join(start_shards, tmp_path):
-    """Begins a job anew, as after a restart: other shards (0: one inside), the same directory."""
-
-    def begin(shards: int = 0) -> None:
-        wait_for_writers()
-        het.shutdown()
-        keras.backend.clear_session(free_memory=False)
-        het.init(start_shards(shards, tmp_path / "checkpoints"), checkpoint_dir=tmp_path / "checkpoints")
-
-    return begin
-
-
-def wait_for_writers() -> None:
-    for thread in threading.enumerate():
-        if thread.name == "het_tf.checkpoint":
-            thread.join()
 
 
 def make(trainer: Any = None, *, table: str = "kept", **options: Any) -> tuple[keras.Model, het.layers.Embedding]:
@@ -83,15 +63,15 @@ def dataset(steps: int = STEPS) -> tf.data.Dataset:
 
 @pytest.mark.parametrize("shards", [(0, 0), (2, 3), (2, 1)])
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_training_goes_on_after_a_restart_as_without_it(join, name, shards):
-    join(shards[0])
+def test_training_goes_on_after_a_restart_as_without_it(begin, name, shards):
+    begin(shards[0])
     model, layer = make(OPTIMIZERS[name]())
     train(model, 5)
     het.checkpoint.save(model)
     at_the_cut = state(model, layer)
     losses = train(model, 6, first=5)
     expected = state(model, layer)
-    join(shards[1])
+    begin(shards[1])
     model, layer = make(OPTIMIZERS[name]())
     manifest = het.checkpoint.restore(model)
     assert (manifest.name, manifest.step, manifest.tables) == ("step-000000000005", 5, ("kept",))
@@ -101,8 +81,8 @@ def test_training_goes_on_after_a_restart_as_without_it(join, name, shards):
 
 
 @pytest.mark.parametrize("shards", [0, 2])
-def test_a_job_goes_back_to_its_checkpoint(join, shards):
-    join(shards)
+def test_a_job_goes_back_to_its_checkpoint(begin, shards):
+    begin(shards)
     model, layer = make(cache=het.CacheConfig(rows=10, staleness=5, fresh_evaluation=False))
     train(model, 5)
     het.checkpoint.save(model)
@@ -115,8 +95,8 @@ def test_a_job_goes_back_to_its_checkpoint(join, shards):
     np.testing.assert_array_equal(layer(ids, training=False), expected[0])
 
 
-def test_what_no_worker_has_pushed_yet_is_in(join):
-    join(2)
+def test_what_no_worker_has_pushed_yet_is_in(begin):
+    begin(2)
     model, layer = make(cache=het.CacheConfig(rows=IDS, staleness=1000))
     train(model, 5)
     het.checkpoint.save(model)
@@ -133,8 +113,8 @@ def _rows(name: str) -> list[checkpoint.contents.Rows]:
 
 
 @pytest.mark.parametrize("shards", [0, 2])
-def test_increments_restore_what_full_ones_would(join, shards, tmp_path):
-    join(shards)
+def test_increments_restore_what_full_ones_would(begin, shards, tmp_path):
+    begin(shards)
     model, layer = make(OPTIMIZERS["adam"]())
     base, expected = None, {}
     for i in range(8):
@@ -148,14 +128,14 @@ def test_increments_restore_what_full_ones_would(join, shards, tmp_path):
     assert all(one.bytes < manifests[0].bytes * 1.5 for one in manifests)
     merged = checkpoint.merge(tmp_path / "checkpoints", "c7").name
     for name, its in [*expected.items(), (merged, expected["c7"])]:
-        join(3 if shards else 0)
+        begin(3 if shards else 0)
         model, layer = make(OPTIMIZERS["adam"]())
         het.checkpoint.restore(model, name=name)
         assert_same(state(model, layer), its)
 
 
-def test_an_increment_on_another_checkpoint_than_the_last_is_refused(join):
-    join()
+def test_an_increment_on_another_checkpoint_than_the_last_is_refused(begin):
+    begin()
     model, _ = make()
     train(model, 1)
     het.checkpoint.save(model, name="one")
@@ -164,7 +144,7 @@ def test_an_increment_on_another_checkpoint_than_the_last_is_refused(join):
         het.checkpoint.save(model, name="three", base="one")
 
 
-def test_weights_of_any_dtype_keep_their_bits(join):
+def test_weights_of_any_dtype_keep_their_bits(begin):
     def make_rounded() -> tuple[keras.Model, het.layers.Embedding]:
         keras.config.set_dtype_policy("bfloat16")
         layer = het.layers.Embedding(IDS, DIMENSION, table="kept")
@@ -174,58 +154,58 @@ def test_weights_of_any_dtype_keep_their_bits(join):
         model.compile(het.DistributedOptimizer(SGD(0.1, momentum=0.9)), "mse")
         return model, layer
 
-    join()
+    begin()
     model, _ = make_rounded()
     train(model, 3)
     assert "bfloat16" in {variable.dtype for variable in model.variables}
     het.checkpoint.save(model)
     expected = train(model, 4, first=3)
-    join()
+    begin()
     model, _ = make_rounded()
     het.checkpoint.restore(model)
     assert train(model, 4, first=3) == expected
 
 
-def test_loss_scaling_goes_on_with_its_scale(join):
+def test_loss_scaling_goes_on_with_its_scale(begin):
     def make_scaled() -> tuple[keras.Model, het.layers.Embedding]:
         keras.config.set_dtype_policy("mixed_float16")
         return make()
 
-    join()
+    begin()
     model, layer = make_scaled()
     train(model, 3)
     het.checkpoint.save(model)
     expected = state(model, layer)
-    join()
+    begin()
     model, layer = make_scaled()
     het.checkpoint.restore(model)
     assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
     assert_same(state(model, layer), expected)
 
 
-def test_a_table_with_an_optimizer_of_its_own(join):
+def test_a_table_with_an_optimizer_of_its_own(begin):
     def make_own() -> tuple[keras.Model, het.layers.Embedding]:
         return make(keras.optimizers.Lion(0.01), optimizer=keras.optimizers.Adagrad(0.3))
 
-    join()
+    begin()
     model, layer = make_own()
     train(model, 3)
     layer.table.own_optimizer.learning_rate = 0.02
     het.checkpoint.save(model)
     expected = train(model, 4, first=3)
-    join()
+    begin()
     model, layer = make_own()
     het.checkpoint.restore(model)
     assert train(model, 4, first=3) == expected
 
 
-def test_a_model_that_is_not_compiled_gets_rows_and_weights(join):
-    join()
+def test_a_model_that_is_not_compiled_gets_rows_and_weights(begin):
+    begin()
     model, _ = make(OPTIMIZERS["adam"]())
     train(model, 3)
     het.checkpoint.save(model)
     expected = model.predict(batches(1)[0], verbose=0)
-    join()
+    begin()
     reader = model_of(het.layers.Embedding(IDS, DIMENSION, table="kept"))
     het.checkpoint.restore(reader)
     np.testing.assert_array_equal(reader.predict(batches(1)[0], verbose=0), expected)
@@ -234,12 +214,12 @@ def test_a_model_that_is_not_compiled_gets_rows_and_weights(join):
 # --- what is refused ---
 
 
-def test_another_model_is_refused_and_nothing_changes(join):
-    join()
+def test_another_model_is_refused_and_nothing_changes(begin):
+    begin()
     model, _ = make()
     train(model, 2)
     het.checkpoint.save(model)
-    join()
+    begin()
     wide, layer = make()
     before = state(wide, layer)
     for other, words in (
@@ -256,19 +236,19 @@ def test_another_model_is_refused_and_nothing_changes(join):
     assert_same(state(wide, layer), before)
 
 
-def test_a_table_of_another_form_is_refused(join):
-    join()
+def test_a_table_of_another_form_is_refused(begin):
+    begin()
     model, _ = make(OPTIMIZERS["sgd"]())
     train(model, 2)
     het.checkpoint.save(model)
-    join()
+    begin()
     model, _ = make(OPTIMIZERS["sgd"](), embeddings_initializer="zeros")
     with pytest.raises(tf.errors.FailedPreconditionError, match="kept"):
         het.checkpoint.restore(model)
 
 
-def test_a_model_without_weights(join):
-    join()
+def test_a_model_without_weights(begin):
+    begin()
     model = keras.Sequential([het.layers.Embedding(IDS, DIMENSION, table="kept"), keras.layers.Dense(1)])
     with pytest.raises(CheckpointError, match="has no weights yet: call it on a batch"):
         het.checkpoint.save(model)
@@ -281,8 +261,8 @@ def test_without_a_directory():
             call(model)
 
 
-def test_a_directory_without_a_checkpoint(join):
-    join()
+def test_a_directory_without_a_checkpoint(begin):
+    begin()
     model, _ = make()
     with pytest.raises(CheckpointError, match="there is no checkpoint in"):
         het.checkpoint.restore(model)
@@ -290,8 +270,8 @@ def test_a_directory_without_a_checkpoint(join):
         het.checkpoint.restore(model, name="a")
 
 
-def test_a_name_that_is_taken(join):
-    join()
+def test_a_name_that_is_taken(begin):
+    begin()
     model, _ = make()
     het.checkpoint.save(model, name="a")
     with pytest.raises(CheckpointError, match="is there already"):
@@ -309,8 +289,8 @@ def test_shards_with_no_directory_or_another_one(start_shards, tmp_path, directo
 
 
 @pytest.mark.parametrize("file", ["dense.npz", "shard-0-of-1.het", "manifest.json"])
-def test_a_damaged_checkpoint_is_passed_over_unless_it_is_asked_for(join, tmp_path, file):
-    join()
+def test_a_damaged_checkpoint_is_passed_over_unless_it_is_asked_for(begin, tmp_path, file):
+    begin()
     model, layer = make()
     train(model, 1)
     het.checkpoint.save(model, name="old")
@@ -333,8 +313,8 @@ def test_a_damaged_checkpoint_is_passed_over_unless_it_is_asked_for(join, tmp_pa
 # --- pretrained rows ---
 
 
-def test_rows_are_imported(join):
-    join(2)
+def test_rows_are_imported(begin):
+    begin(2)
     layer = het.layers.Embedding(None, DIMENSION, table="kept")
     ids, rows = np.arange(-50, 50), np.random.default_rng(0).normal(size=(100, DIMENSION)).astype(np.float32)
     assert het.checkpoint.import_rows(layer, ids, rows, batch=7) == 100

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -14,7 +13,7 @@ import tensorflow as tf
 import het_tf as het
 from het_tf import checkpoint, ops
 from het_tf.checkpoint.position import Skipping
-from pairs import BATCH, DIMENSION, FIELDS, IDS, all_rows, batches
+from pairs import BATCH, DIMENSION, FIELDS, IDS, all_rows, batches, wait_for_writers
 
 SGD = keras.optimizers.SGD
 STEPS, EPOCHS = 7, 3
@@ -37,31 +36,11 @@ class Until(keras.callbacks.Callback):
             raise Interrupted
 
 
-def wait_for_writers() -> None:
-    for thread in threading.enumerate():
-        if thread.name == "het_tf.checkpoint":
-            thread.join()
-
-
 class Patient(keras.callbacks.Callback):
     """Every checkpoint is written before the next batch: these steps are far shorter than a real one."""
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         wait_for_writers()
-
-
-@pytest.fixture
-def begin(start_shards, tmp_path):
-    """A job anew, as after a restart, with the directory of checkpoints."""
-
-    def start(shards: int = 0) -> Path:
-        wait_for_writers()
-        het.shutdown()
-        keras.backend.clear_session(free_memory=False)
-        het.init(start_shards(shards, tmp_path / "checkpoints"), checkpoint_dir=tmp_path / "checkpoints")
-        return tmp_path / "checkpoints"
-
-    return start
 
 
 def make(optimizer: Any = None, *, steps_per_execution: int = 1, cache: Any = None) -> keras.Model:

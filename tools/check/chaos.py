@@ -4,7 +4,7 @@
     python tools/check/chaos.py --kills 200 --workers 2  # rows that can be counted
 
 A job of `het-tf launch --durability log` with two shards trains chaos_worker.py and
-saves a checkpoint every few hundred steps. SIGKILL hits a shard, sometimes both, at a random
+saves a checkpoint every fifty steps. SIGKILL hits a shard, sometimes both, at a random
 moment, and the next one comes at a random time after it is back. With two workers
 every complete checkpoint is counted, too: its rows are those of its step. Prints one
 JSON object; ends with 1 and the job's output when anything is not as it has to be.
