@@ -11,6 +11,7 @@
 #   make thread-safety clang's lock analysis
 #   make mutations     breaks each consistency rule: its tests must fail
 #   make chaos KILLS=n kills shards and workers n times: nothing may be lost
+#   make siege         1,000 idle connections, slow and broken messages: training goes on
 #   make bench         the benchmarks, in their quick form: JSON lines and a table
 #   make bench-peers   installs the systems that the benchmarks compare with
 #   make reproduce     the paper's experiments, reduced, and their report; FULL=1: all of them, hours
@@ -55,11 +56,12 @@ tests = $(sort $(wildcard kernels/$(1)/*_test.cc))
 CORE_SOURCES := $(foreach room,$(filter-out testing,$(CORE_ROOMS)),$(call sources,$(room)))
 TESTING_SOURCES := $(call sources,testing)
 RPC_SOURCES := $(call sources,rpc)
+SERVER_SOURCES := $(call sources,server)
 OPS_SOURCES := $(call sources,ops)
 CUDA_SOURCES := $(sort $(wildcard kernels/gpu/*.cu.cc))
 CUDA_OPS_SOURCES := $(sort $(wildcard kernels/ops/*_gpu.cc))
 CORE_TESTS := $(foreach room,$(CORE_ROOMS),$(call tests,$(room)))
-RPC_TESTS := $(call tests,rpc)
+RPC_TESTS := $(call tests,rpc) $(call tests,server)
 PROTO_OBJECTS := $(BUILD)/gen/protos/shard.pb.o $(BUILD)/gen/protos/shard.grpc.pb.o
 
 # Baseline x86-64, so that one wheel runs everywhere; no contraction of a*b+c,
@@ -68,7 +70,10 @@ PROTO_OBJECTS := $(BUILD)/gen/protos/shard.pb.o $(BUILD)/gen/protos/shard.grpc.p
 OPTIMIZE ?= -O3
 CXX_COMMON := -std=c++17 -g1 -fPIC -fvisibility=hidden -fvisibility-inlines-hidden \
   -ffp-contract=off -fno-math-errno -Wall -Wextra -Werror -I. -MMD -MP
-CXXFLAGS_release := $(OPTIMIZE) $(CXX_COMMON)
+# What is shipped reads bytes from a network (docs/security.md).
+HARDENED := -fstack-protector-strong -fstack-clash-protection -fcf-protection -D_FORTIFY_SOURCE=2
+HARDENED_LINK := -Wl,-z,relro,-z,now,-z,noexecstack
+CXXFLAGS_release := $(OPTIMIZE) $(CXX_COMMON) $(HARDENED)
 CXXFLAGS_asan := -O1 $(CXX_COMMON) -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 CXXFLAGS_tsan := -O1 $(CXX_COMMON) -fsanitize=thread -fno-omit-frame-pointer
 GTEST := /usr/src/googletest/googletest
@@ -76,6 +81,9 @@ GTEST_INCLUDE := -isystem $(GTEST)/include
 
 # rules_for CONFIG: objects, the core's archive and its tests', googletest and the
 # test binaries.
+# Tests and benchmarks use Debian's shared libraries; what is shipped does not.
+DYNAMIC_RPC := -lgrpc++_reflection $(shell pkg-config --libs grpc++ protobuf 2>/dev/null) -lprometheus-cpp-pull -lprometheus-cpp-core -lssl -lcrypto
+
 define rules_for
 $(BUILD)/$(1)/%.o: %.cc
 	@mkdir -p $$(@D)
@@ -96,10 +104,10 @@ $(BUILD)/$(1)/libhet_testing.a: $$(TESTING_SOURCES:%.cc=$(BUILD)/$(1)/%.o)
 $$(CORE_TESTS:%.cc=$(BUILD)/$(1)/%): $(BUILD)/$(1)/%: $(BUILD)/$(1)/%.o $(BUILD)/$(1)/libhet_testing.a $(BUILD)/$(1)/libhet_core.a $(BUILD)/$(1)/libgtest.a
 	@echo "  link  [$(1)] $$(@F)"
 	@$(CXX) $$(CXXFLAGS_$(1)) $$< -o $$@ -Wl,--start-group $(BUILD)/$(1)/libhet_testing.a $(BUILD)/$(1)/libhet_core.a $(BUILD)/$(1)/libgtest.a -Wl,--end-group -lz -lpthread
-$$(RPC_SOURCES:%.cc=$(BUILD)/$(1)/%.o) $$(RPC_TESTS:%.cc=$(BUILD)/$(1)/%.o) $(BUILD)/$(1)/kernels/rpc/shard_server_main.o: | $(PROTO_OBJECTS)
-$$(RPC_TESTS:%.cc=$(BUILD)/$(1)/%): $(BUILD)/$(1)/%: $(BUILD)/$(1)/%.o $$(RPC_SOURCES:%.cc=$(BUILD)/$(1)/%.o) $(PROTO_OBJECTS) $(BUILD)/$(1)/libhet_testing.a $(BUILD)/$(1)/libhet_core.a $(BUILD)/$(1)/libgtest.a
+$$(RPC_SOURCES:%.cc=$(BUILD)/$(1)/%.o) $$(SERVER_SOURCES:%.cc=$(BUILD)/$(1)/%.o) $$(RPC_TESTS:%.cc=$(BUILD)/$(1)/%.o) $(BUILD)/$(1)/kernels/server/shard_server_main.o: | $(PROTO_OBJECTS)
+$$(RPC_TESTS:%.cc=$(BUILD)/$(1)/%): $(BUILD)/$(1)/%: $(BUILD)/$(1)/%.o $$(RPC_SOURCES:%.cc=$(BUILD)/$(1)/%.o) $$(SERVER_SOURCES:%.cc=$(BUILD)/$(1)/%.o) $(PROTO_OBJECTS) $(BUILD)/$(1)/libhet_testing.a $(BUILD)/$(1)/libhet_core.a $(BUILD)/$(1)/libgtest.a
 	@echo "  link  [$(1)] $$(@F)"
-	@$(CXX) $$(CXXFLAGS_$(1)) $$(filter %.o,$$^) -o $$@ -Wl,--start-group $(BUILD)/$(1)/libhet_testing.a $(BUILD)/$(1)/libhet_core.a $(BUILD)/$(1)/libgtest.a -Wl,--end-group $$$$(pkg-config --libs grpc++ protobuf) -lz -lpthread
+	@$(CXX) $$(CXXFLAGS_$(1)) $$(filter %.o,$$^) -o $$@ -Wl,--start-group $(BUILD)/$(1)/libhet_testing.a $(BUILD)/$(1)/libhet_core.a $(BUILD)/$(1)/libgtest.a -Wl,--end-group $(DYNAMIC_RPC) -lz -lpthread
 -include $$(shell find $(BUILD)/$(1) -name '*.d' 2>/dev/null)
 endef
 $(foreach config,release asan tsan,$(eval $(call rules_for,$(config))))
@@ -143,11 +151,12 @@ STATIC_RPC = -L$$native/lib -Wl,-Bstatic -Wl,--start-group \
   $(shell pkg-config --static --libs grpc++ protobuf | tr ' ' '\n' | grep -E '^-l' | grep -vE '^-l(dl|rt|atomic|pthread|m)$$' | sort -u) \
   -Wl,--end-group -Wl,-Bdynamic
 RELEASE_RPC := $(RPC_SOURCES:%.cc=$(BUILD)/release/%.o) $(PROTO_OBJECTS) $(BUILD)/release/libhet_core.a
+RELEASE_SERVER := $(SERVER_SOURCES:%.cc=$(BUILD)/release/%.o) $(BUILD)/release/kernels/server/shard_server_main.o
 
 $(OPS_BUILD)/%.o: %.cc $(TF_FLAGS)
 	@mkdir -p $(@D)
 	@echo "  c++   [ops] $<"
-	@$(CXX) -O2 $(CXX_COMMON) -Wno-unused-parameter -DNDEBUG $(if $(CUDA_KERNELS),-DHET_TF_CUDA) @$(TF_FLAGS) -c $< -o $@
+	@$(CXX) -O2 $(CXX_COMMON) $(HARDENED) -Wno-unused-parameter -DNDEBUG $(if $(CUDA_KERNELS),-DHET_TF_CUDA) @$(TF_FLAGS) -c $< -o $@
 -include $(shell find $(OPS_BUILD) -name '*.d' 2>/dev/null)
 
 # Code for every major architecture that nvcc knows, without contraction as
@@ -184,14 +193,15 @@ $(OP_LIBRARY): $(OP_OBJECTS) $(RELEASE_RPC) $(OP_OBJECTS_LIST)
 	@echo "  link  $@"
 	@native=$$(tools/setup/native_libraries.sh) && $(CXX) -shared $(filter %.o,$^) $(BUILD)/release/libhet_core.a -o $@.tmp $(STATIC_RPC) @$(OPS_BUILD)/tensorflow.ldflags \
 	  $(if $(CUDA_KERNELS),$(CUDA_LIBRARIES) -lcudart_static) -ldl -lrt -lpthread \
-	  -Wl,--exclude-libs,ALL -Wl,-Bsymbolic -Wl,-z,defs -Wl,--gc-sections -Wl,-s
+	  -Wl,--exclude-libs,ALL -Wl,-Bsymbolic -Wl,-z,defs $(HARDENED_LINK) -Wl,--gc-sections -Wl,-s
 	@mv $@.tmp $@
 
-$(SHARD_SERVER): $(BUILD)/release/kernels/rpc/shard_server_main.o $(RELEASE_RPC)
+$(SHARD_SERVER): $(RELEASE_SERVER) $(RELEASE_RPC)
 	@mkdir -p $(@D)
 	@echo "  link  $@"
-	@native=$$(tools/setup/native_libraries.sh) && $(CXX) $(filter %.o,$^) $(BUILD)/release/libhet_core.a -o $@.tmp $(STATIC_RPC) -static-libstdc++ -static-libgcc \
-	  -ldl -lrt -lpthread -Wl,--gc-sections -Wl,-s
+	@native=$$(tools/setup/native_libraries.sh) && $(CXX) -pie $(filter %.o,$^) $(BUILD)/release/libhet_core.a -o $@.tmp \
+	  -L$$native/lib -Wl,-Bstatic -lgrpc++_reflection -lprometheus-cpp $(STATIC_RPC) -static-libstdc++ -static-libgcc \
+	  -ldl -lrt -lpthread $(HARDENED_LINK) -Wl,--gc-sections -Wl,-s
 	@mv $@.tmp $@
 
 # A description instead of generated code, which is tied to one protobuf runtime.
@@ -235,7 +245,7 @@ tsan: setup
 	$(call run_tests,tsan,$(CORE_TESTS))
 # The ops room stays out: it has no lock of its own, and would need TensorFlow's
 # headers.
-ANNOTATED := $(CORE_SOURCES) $(TESTING_SOURCES) $(RPC_SOURCES) kernels/rpc/shard_server_main.cc
+ANNOTATED := $(CORE_SOURCES) $(TESTING_SOURCES) $(RPC_SOURCES) $(SERVER_SOURCES) kernels/server/shard_server_main.cc
 thread-safety: setup
 	@+$(call one_at_a_time,$(PROTO_OBJECTS))
 	@printf '%s\n' $(ANNOTATED) | xargs -P $(JOBS) -n 1 clang++-14 -std=c++17 -fsyntax-only -I. -isystem $(BUILD)/gen $(GTEST_INCLUDE) -Wthread-safety -Werror
@@ -252,6 +262,12 @@ chaos: build
 	@$(PYTHON) tools/check/chaos.py --kills $(KILLS)
 	@$(PYTHON) tools/check/chaos.py --kills $(KILLS) --workers 2
 	@$(PYTHON) tools/check/chaos_checkpoints.py --kills $(KILLS)
+
+# Strangers and broken workers about a shard that trains, with TLS and without.
+.PHONY: siege
+siege: build
+	@$(PYTHON) tools/check/siege.py
+	@$(PYTHON) tools/check/siege.py --plain
 
 pytest: build bench-binaries
 	@$(PYTHON) -m pytest tests $(PYTEST_ARGS)
@@ -275,9 +291,9 @@ demo: build
 BENCH_BINARIES := $(patsubst %.cc,$(BUILD)/release/%,$(sort $(wildcard benchmarks/native/*_main.cc)))
 BENCH_OBJECTS := $(patsubst %.cc,$(BUILD)/release/%.o,$(sort $(filter-out %_main.cc,$(wildcard benchmarks/native/*.cc))))
 $(BENCH_BINARIES:%=%.o) $(BENCH_OBJECTS): | $(PROTO_OBJECTS)
-$(BENCH_BINARIES): %: %.o $(BENCH_OBJECTS) $(RPC_SOURCES:%.cc=$(BUILD)/release/%.o) $(PROTO_OBJECTS) $(BUILD)/release/libhet_core.a
+$(BENCH_BINARIES): %: %.o $(BENCH_OBJECTS) $(RPC_SOURCES:%.cc=$(BUILD)/release/%.o) $(SERVER_SOURCES:%.cc=$(BUILD)/release/%.o) $(PROTO_OBJECTS) $(BUILD)/release/libhet_core.a
 	@echo "  link  $(@F)"
-	@$(CXX) $(CXXFLAGS_release) $(filter %.o,$^) -o $@ $(BUILD)/release/libhet_core.a $$(pkg-config --libs grpc++ protobuf) -lz -lpthread
+	@$(CXX) $(CXXFLAGS_release) $(filter %.o,$^) -o $@ $(BUILD)/release/libhet_core.a $(DYNAMIC_RPC) -lz -lpthread
 .PHONY: bench-files bench-binaries
 bench-files: $(BENCH_BINARIES)
 bench-binaries: setup
@@ -310,4 +326,4 @@ clean:
 
 .PHONY: print-libraries
 print-libraries:
-	@$(foreach room,$(CORE_ROOMS) rpc ops,echo "$(room): $(call sources,$(room))"; echo "$(room)_tests: $(call tests,$(room))";)
+	@$(foreach room,$(CORE_ROOMS) rpc server ops,echo "$(room): $(call sources,$(room))"; echo "$(room)_tests: $(call tests,$(room))";)

@@ -17,9 +17,6 @@ from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
 
-# What the native files contain besides our own code: their licences go with them.
-LINKED = ("libgrpc-dev", "libprotobuf-dev", "libabsl-dev", "libre2-dev", "libc-ares-dev", "libssl-dev", "zlib1g-dev")
-
 
 class BuildNative(build_py):
     """Makes the op library and the shard server, beside the Python files."""
@@ -37,7 +34,10 @@ class BuildNative(build_py):
         # Objects with and without GPU kernels (CUDA=1 in the environment) are not mixed.
         objects = "build/wheel-ops-cuda" if os.environ.get("CUDA") == "1" else "build/wheel-ops"
         self._make(PYTHON=sys.executable, PACKAGE_DIR=package, OPS_BUILD=objects)
-        self._copy_licences(package / "_native" / "licences")
+        # It names what it misses.
+        bill: list[str | Path] = [sys.executable, ROOT / "tools/setup/bill_of_materials.py", package / "_native"]
+        if subprocess.run(bill).returncode:
+            raise SystemExit("het_tf: the list of what the wheel contains could not be written, see above")
         super().run()
 
     def _make(self, **variables: str | Path) -> None:
@@ -46,15 +46,6 @@ class BuildNative(build_py):
         command = ["make", "native", *(f"{name}={value}" for name, value in variables.items())]
         if subprocess.run(command, cwd=ROOT, env=environment).returncode:
             raise SystemExit("het_tf: `make native` could not build the op library and the shard server, see above")
-
-    def _copy_licences(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        for package in LINKED:
-            licence = Path("/usr/share/doc", package, "copyright")
-            if licence.exists():
-                shutil.copyfile(licence, folder / package)
-            else:
-                self.warn(f"{licence} is not there: do not distribute this wheel without the licence of {package}")
 
 
 class PlatformDistribution(Distribution):

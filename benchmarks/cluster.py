@@ -49,7 +49,7 @@ def start_het(stack: contextlib.ExitStack, where: network.Network, ids: Path, wa
     addresses = [f"{where.address(WORKERS + shard)}:{ports[shard]}" for shard in range(SHARDS)]
     for shard, address in enumerate(addresses):
         place = ["--shard-index", str(shard), "--shard-count", str(SHARDS)]
-        command = [str(server_binary()), "--die-with-parent", "--listen", address, *place]
+        command = [str(server_binary()), "--die-with-parent", "--insecure", "--listen", address, *place]
         # A worker waits until its shards are up.
         stack.enter_context(
             Coprocess(f"shard {shard}", where.command(WORKERS + shard, command), os.environ, ends_by_signal=True)

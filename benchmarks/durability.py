@@ -14,12 +14,10 @@ turns; the disk is whatever the temporary folder is on.
 
 from __future__ import annotations
 
-import functools
 import os
 import statistics
 import sys
 import tempfile
-import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,15 +26,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import typer
 
-from benchmarks import shard_table
+from benchmarks import shard_table, wide_and_deep_fit
 from benchmarks.figures import figure
-from benchmarks.zipf import SKEW, VOCABULARY, ZipfIds
+from benchmarks.wide_and_deep_fit import BATCH
 from het_tf.shard_process import ShardProcess
 
 ROWS, DIMENSION, BIG_ROWS = 1_000_000, 64, 8_000_000
-FIELDS, DENSE, WDL_DIMENSION, BATCH, STALENESS = 26, 13, 16, 512, 100
 NONE, LOG, SYNCED, CHECKPOINT = "no log", "a log in the page cache", "a synced log", "a checkpoint now and then"
-TRAINING_DATA = f"generated: Zipf {SKEW} over {VOCABULARY} ids, {FIELDS} fields"
 
 
 def cost(kind: str, name: str, seconds: float, reference: float, unit_work: float, unit: str, data: str) -> None:
@@ -87,50 +83,15 @@ def exchanges(folder: Path, big_rows: int, rounds: int, seconds: float) -> None:
         figure("durability", what, value, unit, data=shard_table.DATA, reference="", ratio=None)
 
 
-@functools.cache
-def examples(count: int) -> tuple[dict[str, Any], Any]:
-    """Features and targets, the same for every fit."""
-    import numpy as np
-
-    random = np.random.default_rng(0)
-    ids = ZipfIds().batch(0, count * FIELDS)
-    features = {"ids": ids.reshape(count, FIELDS), "dense": random.random((count, DENSE), np.float32)}
-    return features, random.integers(0, 2, (count, 1))
-
-
 def fit(address: str, table: str, steps: int, folder: Path | None, every: int) -> float:
     """Seconds per step of one fit, warmed up; with a folder it saves checkpoints there."""
-    import keras
-    import tensorflow as tf
-
     import het_tf as het
-    from models.wdl import wide_and_deep
 
     het.init([address], checkpoint_dir=folder)
-    warm_up = steps // 8
-    dataset = tf.data.Dataset.from_tensor_slices(examples((steps + warm_up) * BATCH)).batch(BATCH)
-    cache = het.CacheConfig(rows=VOCABULARY // 10, staleness=STALENESS)
-    layer = het.layers.Embedding(None, WDL_DIMENSION, table=table, cache=cache)
-    model = wide_and_deep(layer, fields=FIELDS, dense_features=DENSE)
-    model.compile(het.DistributedOptimizer(keras.optimizers.SGD(0.01)), "binary_crossentropy")
-    begin = 0.0
-
-    class Clock(keras.callbacks.Callback):
-        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-            nonlocal begin
-            if batch + 1 == warm_up:
-                begin = time.perf_counter()
-
-        def on_train_end(self, logs: Any = None) -> None:
-            nonlocal begin
-            begin = time.perf_counter() - begin
-
-    callbacks: list[keras.callbacks.Callback] = [Clock()]  # it reads the clock before the last checkpoint is waited for
-    if folder is not None:
-        callbacks.append(het.callbacks.Checkpoint(every=every, resume=False))
-    model.fit(dataset, shuffle=False, verbose=0, callbacks=callbacks)
+    callbacks = [] if folder is None else [het.callbacks.Checkpoint(every=every, resume=False)]
+    seconds = wide_and_deep_fit.seconds_per_step(table, steps, callbacks)
     het.shutdown()
-    return begin / steps
+    return seconds
 
 
 def training(folder: Path, steps: int, rounds: int, every: int) -> None:
@@ -153,7 +114,8 @@ def training(folder: Path, steps: int, rounds: int, every: int) -> None:
             words = f"a checkpoint every {every} steps" if name == CHECKPOINT else name
             ratio = statistics.median(one / other for one, other in zip(seconds[NONE], taken, strict=True))
             median = statistics.median(taken)
-            cost(f"Wide & Deep, D={WDL_DIMENSION}", words, median, ratio * median, BATCH, "examples/s", TRAINING_DATA)
+            what, data = f"Wide & Deep, D={wide_and_deep_fit.DIMENSION}", wide_and_deep_fit.DATA
+            cost(what, words, median, ratio * median, BATCH, "examples/s", data)
 
 
 def main(

@@ -17,12 +17,13 @@ import os
 import statistics
 import subprocess
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from benchmarks.figures import figure
 from benchmarks.peers.coprocess import program
+from het_tf.security import Security
 from het_tf.shard_process import ShardProcess
 
 DIMENSIONS = (16, 128)
@@ -54,14 +55,27 @@ def echo_server() -> Iterator[str]:
         process.stdin.close()
 
 
-def measure(addresses: tuple[str, str], dimension: int, size: int, depth: int, rounds: int, seconds: float) -> None:
+def client(
+    addresses: tuple[str, str],
+    dimension: int,
+    size: int,
+    depth: int,
+    rounds: int,
+    seconds: float,
+    security: Security | None = None,
+) -> list[dict[str, Any]]:
+    """What the client of a shard and an echo has measured, pulls and pushes."""
     numbers = [str(number) for number in (dimension, size, depth, rounds, seconds)]
+    names = () if security is None else ("tls_ca", "tls_cert", "tls_key", "token_file")
+    files = [str(getattr(security, name)) for name in names]
+    command = [str(program("exchange")), "client", *addresses, *numbers, *files]
     with on_core(0):
-        result = subprocess.run(
-            [str(program("exchange")), "client", *addresses, *numbers], stdout=subprocess.PIPE, text=True, check=True
-        )
-    for line in result.stdout.splitlines():
-        found = json_.loads(line)
+        said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+    return [json_.loads(line) for line in said.splitlines()]
+
+
+def measure(addresses: tuple[str, str], dimension: int, size: int, depth: int, rounds: int, seconds: float) -> None:
+    for found in client(addresses, dimension, size, depth, rounds, seconds):
         ours, grpc = statistics.median(found["het_tf"]), statistics.median(found["grpc"])
         way = "rows pulled" if found["kind"] == "pull" else "gradients pushed"
         for name, seconds_each in (("het_tf", ours), ("grpc", grpc)):

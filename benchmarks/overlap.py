@@ -108,7 +108,8 @@ def main(
         count = count // 4 if quick else count
         with network.emulated(2, GIGABITS) as where:
             at = f"{where.address(SHARD)}:{PORT}"
-            command = where.command(SHARD, [str(server_binary()), "--die-with-parent", "--listen", at])
+            options = ["--die-with-parent", "--insecure", "--listen", at]
+            command = where.command(SHARD, [str(server_binary()), *options])
             with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as shard:
                 try:
                     over = measured_on(where, at, size, count)

@@ -14,6 +14,7 @@ Without shards, rows live in a shard inside the process.
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 from collections.abc import Mapping
@@ -100,7 +101,16 @@ def split_address(address: str) -> tuple[str, int]:
 
 
 def is_loopback(host: str) -> bool:
-    return host in ("localhost", "[::1]") or host.startswith("127.")
+    """Whether a host, as `split_address` gives it, is this machine's own interface. Of names, localhost alone."""
+    try:
+        return ipaddress.ip_address(host.removeprefix("[").removesuffix("]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def is_local(address: str) -> bool:
+    """Whether what travels to the shard of this address stays inside this machine."""
+    return address.startswith("unix:") or is_loopback(split_address(address)[0])
 
 
 def from_environment(environ: Mapping[str, str] = os.environ) -> Cluster:

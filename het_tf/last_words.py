@@ -19,14 +19,16 @@ import time
 from collections.abc import Sequence
 
 from het_tf import administration
+from het_tf.security import Security
 
 # horovodrun kills a worker five seconds after the SIGTERM.
 _PATIENCE_SECONDS = 4.0
 _shards: Sequence[str] = ()
+_security = Security()
 _installed = False
 
 
-def name_lost_shards(shards: Sequence[str]) -> None:
+def name_lost_shards(shards: Sequence[str], security: Security) -> None:
     """Asks the shards and prints those that do not answer, with the reason; takes four seconds at the most.
 
     One after the other, in the calling thread: no thread can be started while
@@ -35,13 +37,14 @@ def name_lost_shards(shards: Sequence[str]) -> None:
     end = time.monotonic() + _PATIENCE_SECONDS
     for index, address in enumerate(shards):
         try:
-            with administration.ShardClient(address, timeout_seconds=(end - time.monotonic()) / 2) as shard:
+            left = (end - time.monotonic()) / 2
+            with administration.ShardClient(address, timeout_seconds=left, security=security) as shard:
                 shard.hello()
         except Exception as error:  # whatever it is, it is about that shard
             print(f"het_tf: shard {index} ({address}) is lost: {error}", file=sys.stderr, flush=True)
 
 
-def at_sigterm(shards: Sequence[str]) -> None:
+def at_sigterm(shards: Sequence[str], security: Security) -> None:
     """From now on SIGTERM names the lost ones among `shards` before it ends this process with status 143.
 
     Also while the main thread is inside an op, where Python's own handlers wait:
@@ -50,8 +53,8 @@ def at_sigterm(shards: Sequence[str]) -> None:
     an owner already, and outside of the main thread; a handler installed later
     takes the place of this one.
     """
-    global _installed, _shards
-    _shards = tuple(shards)
+    global _installed, _security, _shards
+    _shards, _security = tuple(shards), security
     if _installed or threading.current_thread() is not threading.main_thread():
         return
     if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
@@ -72,7 +75,7 @@ def at_sigterm(shards: Sequence[str]) -> None:
         while True:
             if os.read(reader, 1)[0] == signal.SIGTERM and signal.getsignal(signal.SIGTERM) is handler:
                 try:
-                    name_lost_shards(_shards)
+                    name_lost_shards(_shards, _security)
                 finally:
                     os._exit(128 + signal.SIGTERM)
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 import os
 import queue
 import select
+import shlex
 import signal
 import subprocess
 import sys
@@ -29,9 +30,11 @@ from typing import NoReturn
 
 import psutil
 
-from het_tf import horovod_installation
+from het_tf import horovod_installation, job_secrets, named_options
 from het_tf.cluster import CHECKPOINT_DIR_VARIABLE, DURABILITIES, absolute_checkpoint_dir
 from het_tf.launched_shards import Events, LaunchedShards, say, watch
+from het_tf.security import Security
+from het_tf.serving import Serving
 from het_tf.shard_process import describe_status
 
 # The mark of a job: "pid:start time" of its launcher, in every child's
@@ -57,6 +60,8 @@ def launch(
     checkpoint_dir: str | Path | None = None,
     durability: str = "checkpoint",
     restarts: int = 0,
+    tls: bool = False,
+    security: Security | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> int:
     """Runs a Python script on `workers` workers and `shards` shards.
@@ -80,6 +85,10 @@ def launch(
       restarts: how often the whole job is started again when it ends with an error,
         a worker that died for one; with `het.callbacks.Checkpoint` it goes on from
         the last checkpoint. Needs `checkpoint_dir`.
+      tls: workers and shards show each other certificates of a CA, and workers show
+        tokens, that are made for this job and removed when it ends.
+      security: certificates and tokens of your own, the same for workers and shards;
+        default: what HET_TF_TLS_CA, HET_TF_TOKEN_FILE and so on of `environ` name.
       environ: the children's environment (default: this process's).
 
     Returns:
@@ -89,6 +98,7 @@ def launch(
     Raises:
       LaunchError: the job cannot be started as asked for.
       ShardError: a shard did not come up.
+      SecurityError: a certificate or a token cannot be used.
     """
     _check(script, workers, shards)
     if durability not in DURABILITIES:
@@ -97,6 +107,9 @@ def launch(
     for name in ("TF_CONFIG", "HET_TF_SHARDS"):
         if environ.get(name):
             raise LaunchError(f"{name} is set ({environ[name]!r}): the launcher makes a cluster of its own; unset it")
+    security = Security.from_environment(environ) if security is None else security
+    _check_security(security, tls, shards)
+    serving = named_options.from_environment(Serving, environ)
     checkpoint_dir = absolute_checkpoint_dir(checkpoint_dir, environ)
     if checkpoint_dir is not None:
         Path(checkpoint_dir).mkdir(parents=True, exist_ok=True)
@@ -111,6 +124,7 @@ def launch(
         with ExitStack() as stack:
             interrupted = threading.Event()
             stack.enter_context(_signals_to(events, interrupted))
+            secrets = stack.enter_context(job_secrets.made_for_a_job()) if tls else None
             running = stack.enter_context(
                 LaunchedShards(
                     shards,
@@ -118,6 +132,8 @@ def launch(
                     max_message_bytes,
                     checkpoint_dir,
                     durability,
+                    security if secrets is None else secrets.shards,
+                    serving,
                     environ,
                     _mark(os.getpid()),
                     interrupted,
@@ -125,6 +141,10 @@ def launch(
             )
             if shards:
                 environ["HET_TF_SHARDS"] = ",".join(running.addresses)
+            environ |= named_options.variables(security if secrets is None else secrets.workers)
+            if secrets is not None:
+                file = shlex.quote(secrets.write_environment(running.addresses))
+                say(f"the job's certificates and tokens, until it ends; to see it: (. {file}; het-tf status)")
             job = _start_workers(script, arguments, workers, log_dir, environ, stack)
             code, wanted = _supervise(job, running, events, grace_seconds)
         if code == 0 or wanted or left == 0:
@@ -148,6 +168,27 @@ def _check(script: str | Path, workers: int, shards: int) -> None:
         raise LaunchError(f"{workers} workers need Horovod, and {lacking}: {horovod_installation.REMEDY}")
     if threading.current_thread() is not threading.main_thread():
         raise LaunchError("launch has to be called from the main thread: children end with the thread that starts them")
+
+
+def _check_security(security: Security, tls: bool, shards: int) -> None:
+    if tls and shards == 0:
+        raise LaunchError("--tls is for what workers and shards send each other, and there are 0 shards; leave it out")
+    if tls and security.files:
+        given = ", ".join(named_options.spelled(name) for name in security.files)
+        raise LaunchError(
+            f"--tls makes certificates and tokens for the job, and there are others: {given}; leave --tls out to use "
+            "these"
+        )
+    if security.tls_cert is not None and security.tls_ca is None:
+        raise LaunchError(
+            f"{named_options.spelled('tls_cert')} is {security.tls_cert!r} and there is no "
+            f"{named_options.spelled('tls_ca')}: workers have to know the CA of the shards' certificate"
+        )
+    if security.tls_ca is not None and security.tls_cert is None:
+        raise LaunchError(
+            f"{named_options.spelled('tls_ca')} is {security.tls_ca!r} and there is no "
+            f"{named_options.spelled('tls_cert')}: the shards need a certificate of that CA, for 127.0.0.1"
+        )
 
 
 def _start_workers(

@@ -16,6 +16,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
+from het_tf.security import Security
+from het_tf.serving import Serving
 from het_tf.shard_process import ShardError, ShardProcess, describe_status, push_log_of
 
 # What has ended or come: "shard", "workers" or "signal", its number, its status.
@@ -41,6 +43,8 @@ class LaunchedShards:
         max_message_bytes: int | None,
         checkpoint_dir: str | None,
         durability: str,
+        security: Security,
+        serving: Serving,
         environ: Mapping[str, str],
         job: str,
         interrupted: threading.Event,
@@ -50,6 +54,8 @@ class LaunchedShards:
             "max_message_bytes": max_message_bytes,
             "checkpoint_dir": checkpoint_dir,
             "push_log_sync": durability == "log-sync",
+            "security": security,
+            "serving": serving,
             "environ": dict(environ),
         }
         self._push_logs: Path | None = None

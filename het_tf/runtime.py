@@ -18,7 +18,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from het_tf import horovod_installation, horovod_rendezvous, last_words, launch, ops, shard_process
+from het_tf import horovod_installation, horovod_rendezvous, last_words, launch, named_options, ops, shard_process
 from het_tf.cluster import (
     COMING_SECONDS,
     DURABILITIES,
@@ -28,6 +28,8 @@ from het_tf.cluster import (
     from_environment,
 )
 from het_tf.horovod_installation import LAUNCHER_SIZES
+from het_tf.security import Security
+from het_tf.serving import Serving
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Settings:
     connect_timeout: float = COMING_SECONDS
     max_message_bytes: int = 1 << 30
     checkpoint_dir: str | None = None
+    security: Security = dataclasses.field(default_factory=Security)
 
 
 @dataclasses.dataclass
@@ -73,12 +76,19 @@ def init(
     checkpoint_dir: str | os.PathLike[str] | None = None,
     durability: str = "checkpoint",
     push_log_dir: str | os.PathLike[str] | None = None,
+    tls_ca: str | os.PathLike[str] | None = None,
+    tls_cert: str | os.PathLike[str] | None = None,
+    tls_key: str | os.PathLike[str] | None = None,
+    token_file: str | os.PathLike[str] | None = None,
+    admin_token_file: str | os.PathLike[str] | None = None,
+    insecure: bool | None = None,
 ) -> None:
     """Joins the job. Called implicitly by whatever needs it; call it to configure.
 
     The shards are those given here, or those of HET_TF_SHARDS or TF_CONFIG, or
     else one inside this process. In a ``ps`` task of TF_CONFIG this call turns
-    the process into the shard and does not return.
+    the process into the shard and does not return; the shard's limits, metrics
+    and log are what HET_TF_MAX_MEMORY and so on say (`het-tf shard --help`).
 
     Args:
       shards: addresses in shard order, ``"host:port"`` or ``"unix:/path"``; the
@@ -100,9 +110,21 @@ def init(
         fails, too.
       push_log_dir: for a log: a folder of this job alone that a task which is
         started again finds again.
+      tls_ca: PEM file of the CA that has signed the other side's certificates
+        (docs/security.md). With it a worker talks TLS, and a ``ps`` task, which then
+        needs `tls_cert` and `tls_key`, wants a certificate of every worker. This one
+        and the following, where they are None: HET_TF_TLS_CA, HET_TF_TLS_CERT and so on.
+      tls_cert, tls_key: PEM files of this task's certificate and its key.
+      token_file: file with the job's token, which a worker sends with every call and
+        a ``ps`` task asks for; refused without TLS except on loopback and unix sockets.
+      admin_token_file: file with the token for what workers' tokens may not:
+        checkpoints (snapshot, restore), drop and stop.
+      insecure: a ``ps`` task may listen beyond loopback without TLS, for all to read and
+        write; without TLS and without this it refuses to start.
 
     Raises:
       ClusterError: the environment contradicts itself.
+      SecurityError: a certificate or a token cannot be used, or not like this.
       RuntimeError: there is a job already, with other settings.
     """
     global _current, _generation
@@ -121,6 +143,14 @@ def init(
     with _lock:
         cluster = from_environment()
         directory = absolute_checkpoint_dir(checkpoint_dir)
+        security = Security.from_environment(
+            tls_ca=tls_ca,
+            tls_cert=tls_cert,
+            tls_key=tls_key,
+            token_file=token_file,
+            admin_token_file=admin_token_file,
+            insecure=insecure,
+        )
         if cluster.is_shard:
             shard_process.exec_shard(
                 cluster,
@@ -128,9 +158,11 @@ def init(
                 directory,
                 None if push_log_dir is None else os.fspath(push_log_dir),
                 durability == "log-sync",
+                security,
+                named_options.from_environment(Serving),
             )
         addresses = cluster.shards if shards is None else tuple(shards)
-        settings = Settings(addresses, deadline, connect_timeout, max_message_bytes, directory)
+        settings = Settings(addresses, deadline, connect_timeout, max_message_bytes, directory, security)
         if _current is not None:
             if settings != _current.settings:
                 raise RuntimeError(
@@ -156,7 +188,7 @@ def init(
             store_name=f"het_tf/store/{_generation}",
         )
         if size > 1:
-            last_words.at_sigterm(addresses)
+            last_words.at_sigterm(addresses, security)
 
 
 def _start_horovod(cluster: Cluster, patience_seconds: float) -> Any:
@@ -213,6 +245,7 @@ def store() -> tf.Tensor:
                     connect_timeout_ms=max(1, round(settings.connect_timeout * 1000)),
                     max_message_bytes=settings.max_message_bytes,
                     shared_name=runtime.store_name,
+                    **settings.security.op_attributes(),
                 )
         return runtime.store
 
@@ -327,4 +360,4 @@ def _at_exit() -> None:
     except Exception as error:  # the process is ending: say it and let it
         print(f"het_tf: the last updates may be lost: {getattr(error, 'message', error)}", file=sys.stderr)
     if getattr(sys, "last_value", None) is not None and runtime.size > 1:  # maybe another worker met it first
-        last_words.name_lost_shards(runtime.settings.shards)
+        last_words.name_lost_shards(runtime.settings.shards, runtime.settings.security)

@@ -1,6 +1,6 @@
 """The shard server as a process: found, become, or started and stopped.
 
-The server is a C++ program (kernels/rpc/shard_server_main.cc) that is shipped
+The server is a C++ program (kernels/server/shard_server_main.cc) that is shipped
 inside the package. `exec_shard` turns this process into it (a ``ps`` task);
 `ShardProcess` starts one as a child, which ends when this process ends.
 
@@ -22,7 +22,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, NoReturn, Self
 
+from het_tf import named_options
 from het_tf.cluster import Cluster, is_loopback, split_address
+from het_tf.security import Security
+from het_tf.serving import Serving
 
 # How often who waits for a shard looks whether there was a signal.
 _LOOK_SECONDS = 0.2
@@ -67,20 +70,21 @@ def exec_shard(
     checkpoint_dir: str | Path | None = None,
     push_log_dir: str | Path | None = None,
     push_log_sync: bool = False,
+    security: Security | None = None,
+    serving: Serving | None = None,
 ) -> NoReturn:
     """Becomes the shard of this ``ps`` task; serves until it is stopped. The server's own limit without one.
 
-    Its push log is in a folder of its own in `push_log_dir`.
+    Its push log is in a folder of its own in `push_log_dir`. The server refuses to
+    listen beyond loopback without TLS, unless `security` says that it is insecure.
     """
     if not cluster.is_shard:
         raise ShardError(f"this task is {cluster.task_type} {cluster.task_index}, not a ps: it does not serve")
     binary = server_binary()
     listen = listen_address(cluster.shards[cluster.task_index])
-    if listen.startswith(("0.0.0.0:", "[::]:")):
-        print(f"het-tf-shard: {listen} is open to the network, without encryption or authentication", file=sys.stderr)
     options = ["--shard-index", str(cluster.task_index), "--shard-count", str(len(cluster.shards))]
     push_log = None if push_log_dir is None else push_log_of(push_log_dir, cluster.task_index, len(cluster.shards))
-    options += server_options(max_message_bytes, checkpoint_dir, push_log, push_log_sync)
+    options += server_options(max_message_bytes, checkpoint_dir, push_log, push_log_sync, security, serving)
     sys.stdout.flush()
     sys.stderr.flush()
     os.execv(binary, [str(binary), "--listen", listen, *options])
@@ -96,12 +100,15 @@ def server_options(
     checkpoint_dir: str | Path | None,
     push_log: str | Path | None = None,
     push_log_sync: bool = False,
+    security: Security | None = None,
+    serving: Serving | None = None,
 ) -> list[str]:
     """Of the server's command line, for what is given."""
     options = [] if max_message_bytes is None else ["--max-message-bytes", str(max_message_bytes)]
     options += [] if checkpoint_dir is None else ["--checkpoint-dir", os.path.abspath(checkpoint_dir)]
     options += [] if push_log is None else ["--push-log", os.path.abspath(push_log)]
-    return options + (["--push-log-sync"] if push_log_sync else [])
+    options += ["--push-log-sync"] if push_log_sync else []
+    return options + [word for one in (security, serving) if one for word in named_options.command_line(one)]
 
 
 class ShardProcess:
@@ -115,6 +122,8 @@ class ShardProcess:
       push_log: where it logs every update before it answers; None: it does not.
         Started again there, it comes back as it was.
       push_log_sync: answers wait until the log is on the disk.
+      security: its certificates, tokens and --insecure; None: none.
+      serving: its limits, metrics and log; None: the server's own.
       log: file that its output goes to; None: passed through to stderr, each
         line with the shard's number.
       environ: its environment (default: this process's).
@@ -135,14 +144,16 @@ class ShardProcess:
         checkpoint_dir: str | Path | None = None,
         push_log: str | Path | None = None,
         push_log_sync: bool = False,
+        security: Security | None = None,
+        serving: Serving | None = None,
         log: Path | None = None,
         environ: Mapping[str, str] | None = None,
         deadline_seconds: float = 30.0,
         interrupted: threading.Event | None = None,
     ) -> None:
         place = ["--shard-index", str(index), "--shard-count", str(count)] if count else []
-        options = place + server_options(max_message_bytes, checkpoint_dir, push_log, push_log_sync)
-        command = [str(server_binary()), "--die-with-parent", "--listen", listen, *options]
+        options = server_options(max_message_bytes, checkpoint_dir, push_log, push_log_sync, security, serving)
+        command = [str(server_binary()), "--die-with-parent", "--listen", listen, *place, *options]
         self.index = index
         self.process = subprocess.Popen(
             command,

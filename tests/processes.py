@@ -11,8 +11,10 @@ import pytest
 from benchmarks import network
 
 ROOT = Path(__file__).resolve().parents[1]
-# Describe a job, by a launcher or by TF_CONFIG.
-_OURS = ("HET_TF_SHARDS", "HET_TF_LAUNCHER", "HET_TF_CHECKPOINT_DIR")
+# Describe a job, by a launcher or by TF_CONFIG, and how its shards serve.
+_PLACES = ("HET_TF_SHARDS", "HET_TF_LAUNCHER", "HET_TF_CHECKPOINT_DIR")
+_SECRETS = ("HET_TF_TLS_", "HET_TF_TOKEN_FILE", "HET_TF_ADMIN_TOKEN_FILE", "HET_TF_INSECURE")
+_OURS = (*_PLACES, *_SECRETS, "HET_TF_MAX_", "HET_TF_METRICS_", "HET_TF_REFLECTION", "HET_TF_LOG_")
 JOB_VARIABLES = (*_OURS, "HOROVOD_", "OMPI_COMM_WORLD_", "PMI_", "TF_CONFIG")
 
 needs_namespaces = pytest.mark.skipif(network.why_not() is not None, reason="needs root and network namespaces")

@@ -3,6 +3,7 @@
 //
 //   exchange echo                    serves; says where, ends with its input
 //   exchange client SHARD ECHO DIMENSION BYTES DEPTH ROUNDS SECONDS
+//                   [TLS_CA TLS_CERT TLS_KEY TOKEN_FILE]
 //
 // The client makes exchanges of BYTES of float32 values, DEPTH of them under
 // way at a time, each contender for about SECONDS in its turn, and prints one
@@ -275,6 +276,9 @@ Status RunClient(char** argv) {
   const double seconds = std::stod(argv[6]);
   StoreOptions options;
   options.addresses = {argv[0]};
+  if (argv[7] != nullptr) {
+    options.security = {argv[7], argv[8], argv[9], argv[10], ""};
+  }
   auto store = OpenStore(options);
   HET_RETURN_IF_ERROR(store.status());
   Client client(*store, argv[1], dimension,
@@ -292,7 +296,7 @@ Status RunClient(char** argv) {
 int main(int argc, char** argv) {
   const std::string verb = argc > 1 ? argv[1] : "";
   if (verb == "echo" && argc == 2) return het::Serve();
-  if (verb == "client" && argc == 9) {
+  if (verb == "client" && (argc == 9 || argc == 13)) {
     const het::Status status = het::RunClient(argv + 2);
     if (!status.ok()) std::cerr << "exchange: " << status.ToString() << "\n";
     return status.ok() ? 0 : 1;

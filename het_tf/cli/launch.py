@@ -9,10 +9,14 @@ import typer
 
 from het_tf import launch as launcher
 from het_tf.cli.failure import fail
+from het_tf.cli.options import takes
 from het_tf.cluster import CHECKPOINT_DIR_VARIABLE
+from het_tf.named_options import OptionError
+from het_tf.security import Security
 from het_tf.shard_process import ShardError
 
 
+@takes(Security, "security", leave_out=("insecure",))
 def launch(
     script: Annotated[Path, typer.Argument(help="The training script.", dir_okay=False)],
     arguments: Annotated[
@@ -47,6 +51,11 @@ def launch(
     restarts: Annotated[
         int, typer.Option(min=0, help="How often to start the job again, from its last checkpoint, when it fails.")
     ] = 0,
+    tls: Annotated[
+        bool, typer.Option("--tls", help="Mutual TLS and tokens, of a CA that is made for this job and forgotten.")
+    ] = False,
+    *,
+    security: Security,
 ) -> None:
     """Run SCRIPT on local workers and shards; all of them end together.
 
@@ -64,8 +73,10 @@ def launch(
             checkpoint_dir=checkpoint_dir,
             durability=durability,
             restarts=restarts,
+            tls=tls,
+            security=security,
         )
-    except launcher.LaunchError as error:
+    except (launcher.LaunchError, OptionError) as error:
         fail(error, code=2)
     except ShardError as error:
         fail(error, code=1)

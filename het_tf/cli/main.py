@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from het_tf.cli import checkpoint, launch, shard, status
+from het_tf.cli import administer, checkpoint, launch, shard, status, top
 
 app = typer.Typer(
     name="het-tf",
@@ -44,6 +44,9 @@ app.command("launch", context_settings={"allow_interspersed_args": False, "ignor
 )
 app.command("shard")(shard.shard)
 app.command("status")(status.status)
+app.command("top")(top.top)
+app.command("drop")(administer.drop)
+app.command("stop")(administer.stop)
 app.add_typer(checkpoint.app, name="checkpoint")
 
 

@@ -1,4 +1,4 @@
-// The package's version and the version of the wire protocol.
+// The package's version and the versions of the wire protocol.
 
 #ifndef HET_TF_KERNELS_BASE_VERSION_H_
 #define HET_TF_KERNELS_BASE_VERSION_H_
@@ -8,8 +8,10 @@ namespace het {
 // The same as het_tf/version.py (a test compares them).
 inline constexpr char kVersion[] = "0.1.0";
 
-// A worker and a shard talk to each other only when these are equal.
+// A worker and a shard speak the newest version that both know, of those from the
+// oldest on.
 inline constexpr int kProtocolVersion = 3;
+inline constexpr int kOldestProtocolVersion = 3;
 
 }  // namespace het
 

@@ -92,6 +92,11 @@ REGISTER_OP("HetStore")
     .Attr("deadline_ms: int >= 1 = 30000")
     .Attr("connect_timeout_ms: int >= 1 = 60000")
     .Attr("max_message_bytes: int >= 1 = 1073741824")
+    .Attr("tls_ca: string = ''")
+    .Attr("tls_cert: string = ''")
+    .Attr("tls_key: string = ''")
+    .Attr("token_file: string = ''")
+    .Attr("admin_token_file: string = ''")
     .Attr("container: string = ''")
     .Attr("shared_name: string")
     .SetIsStateful()
@@ -103,6 +108,9 @@ process when the list is empty. The same shared_name gives the same store.
 addresses: "host:port" or "unix:/path", in shard order.
 deadline_ms: after how long an unanswered call is an error, retries included.
 connect_timeout_ms: how long to wait for each shard to come up.
+tls_ca: PEM file of the CA of the shards' certificates; TLS with it.
+tls_cert, tls_key: PEM files of this worker's own certificate.
+token_file, admin_token_file: files of what is shown to be let in.
 )doc");
 
 REGISTER_OP("HetEmbeddingTable")

@@ -70,6 +70,13 @@ class StoreOp : public OpKernel {
     OP_REQUIRES_OK(context,
                    context->GetAttr("connect_timeout_ms", &connect_timeout));
     OP_REQUIRES_OK(context, context->GetAttr("max_message_bytes", &max_message));
+    Security& security = options_.security;
+    for (const auto& [name, path] :
+         {std::pair("tls_ca", &security.tls_ca), {"tls_cert", &security.tls_cert},
+          {"tls_key", &security.tls_key}, {"token_file", &security.token_file},
+          {"admin_token_file", &security.admin_token_file}}) {
+      OP_REQUIRES_OK(context, context->GetAttr(name, path));
+    }
     OP_REQUIRES_OK(context, context->GetAttr("container", &container_));
     OP_REQUIRES_OK(context, context->GetAttr("shared_name", &shared_name_));
     options_.deadline = std::chrono::milliseconds(deadline);

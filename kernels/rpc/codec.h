@@ -19,6 +19,7 @@
 #include <grpcpp/support/byte_buffer.h>
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <vector>
 
@@ -60,8 +61,12 @@ struct DecodedRequest {
   std::shared_ptr<const void> message;
 };
 
-Status DecodeRequest(const grpc::ByteBuffer& message, DecodedRequest* request,
-                     TrafficBytes* bytes);
+// FAILED_PRECONDITION: it has more than `max_ids` ids or clocks, which are counted
+// before memory is taken for them.
+Status DecodeRequest(
+    const grpc::ByteBuffer& message, DecodedRequest* request,
+    TrafficBytes* bytes,
+    std::size_t max_ids = std::numeric_limits<std::size_t>::max());
 
 Status DecodeReply(const grpc::ByteBuffer& message,
                    const std::vector<AskedRows>& asked, ExchangeReply* reply,

@@ -80,6 +80,29 @@ TEST(Codec, TooManyTablesAreRefused) {
             StatusCode::kDataLoss);
 }
 
+// Before memory is taken for them: eight bytes for each byte of the message.
+TEST(Codec, MoreIdsThanAShardTakesAreRefused) {
+  const auto status_of = [](std::size_t fetched, std::size_t pushed,
+                            std::size_t max_ids) {
+    OwnedRequest request;
+    OwnedRequest::Table& table = request.Add(1);
+    for (std::size_t i = 0; i < fetched; ++i) table.Fetch(static_cast<RowId>(i));
+    for (std::size_t i = 0; i < pushed; ++i) {
+      request.Add(2).Push(static_cast<RowId>(i), 1, 1, {1});
+    }
+    TrafficBytes kinds;
+    DecodedRequest decoded;
+    return DecodeRequest(EncodeRequest(request.request(), &kinds), &decoded,
+                         &kinds, max_ids);
+  };
+  EXPECT_TRUE(status_of(600, 400, 1000).ok());
+  const Status status = status_of(600, 401, 1000);  // over all tables
+  EXPECT_EQ(status.code(), StatusCode::kFailedPrecondition);
+  EXPECT_NE(status.message().find("1000"), std::string::npos);
+  EXPECT_NE(status.message().find("--max-ids"), std::string::npos);
+  EXPECT_FALSE(status_of(1001, 0, 1000).ok());
+}
+
 // Decodes as both kinds and touches everything that was decoded.
 void Devour(const std::string& bytes, const std::vector<AskedRows>& asked) {
   DecodedRequest request;

@@ -44,6 +44,7 @@ Result<std::shared_ptr<CombiningStore>> OpenStore(const StoreOptions& options) {
     client.call_timeout =
         std::max(options.deadline / 3, std::chrono::milliseconds(1));
     client.max_message_bytes = options.max_message_bytes;
+    client.security = options.security;
     retry.attempt = client.call_timeout;
     client.assign_timeout = options.deadline;
     auto connected = ShardClient::Connect(client);

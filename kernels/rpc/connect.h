@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "kernels/base/status.h"
+#include "kernels/rpc/security.h"
 #include "kernels/store/combining_store.h"
 
 namespace het {
@@ -33,6 +34,7 @@ struct StoreOptions {
   std::chrono::milliseconds connect_timeout{60000};
   // Largest message in bytes, both ways.
   std::size_t max_message_bytes = std::size_t{1} << 30;
+  Security security;
 };
 
 // Connects to every shard, checks its version and its place, and draws this

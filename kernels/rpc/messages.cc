@@ -140,6 +140,15 @@ v1::StatsReply ToMessage(const ShardStats& stats) {
     added->set_memory_bytes(table.memory_bytes);
   }
   message.set_package_version(kVersion);
+  for (const auto& [reason, count] : stats.refused) {
+    v1::RefusedCount* added = message.add_refused();
+    added->set_reason(reason);
+    added->set_count(count);
+  }
+  message.set_connections(stats.connections);
+  message.set_memory_limit_bytes(stats.memory_limit_bytes);
+  message.set_shard_index(stats.index);
+  message.set_shard_count(stats.count);
   return message;
 }
 
@@ -155,8 +164,15 @@ ShardStats FromMessage(const v1::StatsReply& message) {
   stats.traffic.received = FromMessage(message.received());
   for (const v1::TableStats& table : message.tables()) {
     stats.tables.push_back({table.name(), table.dimension(), table.optimizer(),
-                            table.rows(), table.memory_bytes()});
+                            table.rows(), table.memory_bytes(), {}, 0});
   }
+  for (const v1::RefusedCount& refused : message.refused()) {
+    stats.refused[refused.reason()] = refused.count();
+  }
+  stats.connections = message.connections();
+  stats.memory_limit_bytes = message.memory_limit_bytes();
+  stats.index = message.shard_index();
+  stats.count = message.shard_count();
   return stats;
 }
 

@@ -9,6 +9,8 @@
 
 namespace het {
 
+inline constexpr char kExchangeMethod[] = "/het.v1.EmbeddingShard/Exchange";
+
 v1::CreateTableRequest ToMessage(const TableSpec& spec);
 TableSpec FromMessage(const v1::CreateTableRequest& message);
 

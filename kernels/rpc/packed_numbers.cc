@@ -40,13 +40,13 @@ bool ForEachVarint(Span<const std::uint8_t> bytes, Use use) {
   return true;
 }
 
-std::size_t CountVarints(Span<const std::uint8_t> bytes) {
+}  // namespace
+
+std::size_t CountPacked(Span<const std::uint8_t> bytes) {
   return static_cast<std::size_t>(
       std::count_if(bytes.begin(), bytes.end(),
                     [](std::uint8_t byte) { return byte < 0x80; }));
 }
-
-}  // namespace
 
 std::size_t PackedIdsSize(Span<const RowId> ids) {
   std::size_t size = 0;
@@ -69,7 +69,7 @@ void WritePackedIds(Span<const RowId> ids, std::uint8_t* to) {
 bool ReadPackedIds(Span<const std::uint8_t> bytes, std::vector<RowId>* ids) {
   std::size_t next = ids->size();
   std::uint64_t last = ids->empty() ? 0 : static_cast<std::uint64_t>(ids->back());
-  ids->resize(next + CountVarints(bytes));
+  ids->resize(next + CountPacked(bytes));
   return ForEachVarint(bytes, [&](std::uint64_t number) {
     last += UnZigZag(number);
     (*ids)[next++] = static_cast<RowId>(last);
@@ -96,7 +96,7 @@ void WritePackedClocks(Span<const Clock> clocks, std::uint64_t base,
 bool ReadPackedClocks(Span<const std::uint8_t> bytes,
                       std::vector<Clock>* clocks) {
   std::size_t next = clocks->size();
-  clocks->resize(next + CountVarints(bytes));
+  clocks->resize(next + CountPacked(bytes));
   return ForEachVarint(bytes, [&](std::uint64_t number) {
     (*clocks)[next++] = static_cast<Clock>(number);
   });

@@ -35,6 +35,9 @@ inline std::uint8_t* WriteVarint(std::uint64_t value, std::uint8_t* to) {
   return to;
 }
 
+// How many numbers are packed in the bytes; takes no memory.
+std::size_t CountPacked(Span<const std::uint8_t> bytes);
+
 std::size_t PackedIdsSize(Span<const RowId> ids);
 void WritePackedIds(Span<const RowId> ids, std::uint8_t* to);
 // Appends to `ids`, going on from their last. False: the bytes are no varints of

@@ -4,7 +4,6 @@
 #include <grpcpp/client_context.h>
 #include <grpcpp/create_channel.h>
 #include <grpcpp/generic/generic_stub.h>
-#include <grpcpp/security/credentials.h>
 
 #include <algorithm>
 #include <limits>
@@ -12,6 +11,7 @@
 
 #include "kernels/base/version.h"
 #include "kernels/rpc/codec.h"
+#include "kernels/rpc/credentials.h"
 #include "kernels/rpc/messages.h"
 #include "kernels/rpc/status_convert.h"
 #include "kernels/rpc/traffic_counter.h"
@@ -21,9 +21,12 @@
 namespace het {
 namespace {
 
-constexpr char kExchangeMethod[] = "/het.v1.EmbeddingShard/Exchange";
+// How often a shard is asked that does not answer yet.
+constexpr std::chrono::milliseconds kLook(500);
 
-std::shared_ptr<grpc::Channel> MakeChannel(const ShardClientOptions& options) {
+std::shared_ptr<grpc::Channel> MakeChannel(
+    const ShardClientOptions& options,
+    const std::shared_ptr<grpc::ChannelCredentials>& credentials) {
   grpc::ChannelArguments arguments;
   const int limit = static_cast<int>(
       std::min<std::size_t>(options.max_message_bytes,
@@ -46,28 +49,48 @@ std::shared_ptr<grpc::Channel> MakeChannel(const ShardClientOptions& options) {
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, patience);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, patience);
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
-  return grpc::CreateCustomChannel(
-      options.address, grpc::InsecureChannelCredentials(), arguments);
+  return grpc::CreateCustomChannel(options.address, credentials, arguments);
+}
+
+// gRPC's words for a handshake that failed; waiting would not change it.
+bool IsHandshakeFailure(const std::string& message) {
+  return message.find("andshake failed") != std::string::npos ||
+         message.find("peer certificate") != std::string::npos ||
+         message.find("verify failed") != std::string::npos;
 }
 
 }  // namespace
 
 struct ShardClient::Connection {
-  explicit Connection(const ShardClientOptions& with)
+  Connection(const ShardClientOptions& with,
+             const std::shared_ptr<grpc::ChannelCredentials>& credentials,
+             const Tokens& tokens)
       : options(with),
-        channel(MakeChannel(with)),
+        channel(MakeChannel(with, credentials)),
         stub(v1::EmbeddingShard::NewStub(channel)),
-        generic(channel) {}
+        generic(channel) {
+    const std::string& worker =
+        tokens.worker.empty() ? tokens.admin : tokens.worker;
+    if (!worker.empty()) token = kTokenPrefix + worker;
+    admin_token = tokens.admin.empty() ? token : kTokenPrefix + tokens.admin;
+  }
 
-  void SetDeadline(grpc::ClientContext* context) const {
-    context->set_deadline(std::chrono::system_clock::now() +
-                          options.call_timeout);
+  void Prepare(grpc::ClientContext* context) const {
+    Prepare(context, options.call_timeout, token);
+  }
+  static void Prepare(grpc::ClientContext* context,
+                      std::chrono::milliseconds timeout,
+                      const std::string& token) {
+    context->set_deadline(std::chrono::system_clock::now() + timeout);
+    if (!token.empty()) context->AddMetadata(kTokenKey, token);
   }
 
   const ShardClientOptions options;
   const std::shared_ptr<grpc::Channel> channel;
   const std::unique_ptr<v1::EmbeddingShard::Stub> stub;
   grpc::GenericStub generic;
+  std::string token;        // empty: none
+  std::string admin_token;  // for administrative calls
   TrafficCounter traffic;
   Incarnation incarnation = 0;  // set once, by Connect
 };
@@ -79,29 +102,60 @@ ShardClient::~ShardClient() = default;
 
 Result<std::unique_ptr<ShardClient>> ShardClient::Connect(
     const ShardClientOptions& options) {
+  auto tokens = ReadTokens(options.security);
+  HET_RETURN_IF_ERROR(tokens.status());
+  auto credentials = ClientCredentials(options.security);
+  HET_RETURN_IF_ERROR(credentials.status());
+  if (tokens->any() && options.security.tls_ca.empty() &&
+      !IsLocal(options.address)) {
+    return FailedPrecondition(
+        "a token would go to ", options.address, " without TLS, and others on the "
+        "network could read it: give tls_ca, too (HET_TF_TLS_CA)");
+  }
   // The last call may be what holds the connection when it ends, on a thread of
   // gRPC's, which would then wait for itself: the timer's thread destroys it.
   const std::shared_ptr<Connection> connection(
-      new Connection(options), [](Connection* unused) {
+      new Connection(options, *credentials, *tokens), [](Connection* unused) {
         SystemTimer()->Schedule(std::chrono::milliseconds(0),
                                 [unused] { delete unused; });
       });
-  grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() +
-                       options.connect_timeout);
-  context.set_wait_for_ready(true);
   v1::HelloRequest request;
   request.set_protocol_version(kProtocolVersion);
+  request.set_oldest_protocol_version(kOldestProtocolVersion);
   request.set_package_version(kVersion);
   request.set_shard_index(static_cast<std::uint32_t>(options.index));
   request.set_shard_count(static_cast<std::uint32_t>(options.count));
   v1::HelloReply reply;
-  const grpc::Status status =
-      connection->stub->Hello(&context, request, &reply);
-  if (status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED) {
+  grpc::Status status;
+  const auto end = std::chrono::system_clock::now() + options.connect_timeout;
+  for (;;) {
+    grpc::ClientContext context;
+    Connection::Prepare(&context, options.connect_timeout, connection->token);
+    context.set_deadline(end);
+    status = connection->stub->Hello(&context, request, &reply);
+    const bool handshake = IsHandshakeFailure(status.error_message());
+    if (status.error_code() == grpc::StatusCode::UNAVAILABLE && handshake) {
+      return FailedPrecondition(
+          "no TLS connection with ", options.address, " (", status.error_message(),
+          "): the shard has to speak TLS, with a certificate for this name by the "
+          "CA in tls_ca (", options.security.tls_ca, "); one with a --tls-ca wants "
+          "a certificate of its CA from the worker, too (tls_cert, tls_key)");
+    }
+    const auto now = std::chrono::system_clock::now();
+    if (status.error_code() != grpc::StatusCode::UNAVAILABLE || now >= end) break;
+    // It may be starting.
+    connection->channel->WaitForStateChange(connection->channel->GetState(true),
+                                            std::min(end, now + kLook));
+  }
+  if (status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED ||
+      status.error_code() == grpc::StatusCode::UNAVAILABLE) {
     return Unavailable("no shard answered at ", options.address, " within ",
                        options.connect_timeout.count(),
-                       " ms: is it running, and is the address right?");
+                       " ms: is it running, is the address right",
+                       options.security.tls_ca.empty()
+                           ? ", and does it speak TLS (then give tls_ca)? ("
+                           : ", and does it speak TLS? (",
+                       status.error_message(), ")");
   }
   if (status.error_code() == grpc::StatusCode::UNIMPLEMENTED) {
     return FailedPrecondition("what answers at ", options.address,
@@ -109,7 +163,8 @@ Result<std::unique_ptr<ShardClient>> ShardClient::Connect(
                               status.error_message());
   }
   if (!status.ok()) return FromGrpc(status).WithContext(options.address);
-  if (reply.protocol_version() != kProtocolVersion) {
+  if (reply.protocol_version() < kOldestProtocolVersion ||
+      reply.protocol_version() > kProtocolVersion) {
     return FailedPrecondition(
         "the shard at ", options.address, " is het_tf ",
         reply.package_version(), " and speaks protocol ",
@@ -153,11 +208,16 @@ void ShardClient::Exchange(const ExchangeRequest& request, ExchangeDone done) {
     return;
   }
   connection_->traffic.AddSent(sent);
-  connection_->SetDeadline(&call->context);
+  connection_->Prepare(&call->context);
   connection_->generic.UnaryCall(
       &call->context, kExchangeMethod, grpc::StubOptions(), &call->request,
       &call->reply, [call](grpc::Status grpc_status) {
         Status status = FromGrpc(grpc_status);
+        if (status.code() == StatusCode::kResourceExhausted &&
+            call->context.GetServerTrailingMetadata().count(kAnsweredKey) == 0) {
+          // gRPC's word, not the shard's, which has not seen the number.
+          status = FailedPrecondition(status.message());
+        }
         ExchangeReply reply;
         if (status.ok()) {
           TrafficBytes received;
@@ -171,7 +231,7 @@ void ShardClient::Exchange(const ExchangeRequest& request, ExchangeDone done) {
 
 Status ShardClient::CreateTable(const TableSpec& spec) {
   grpc::ClientContext context;
-  connection_->SetDeadline(&context);
+  connection_->Prepare(&context);
   v1::CreateTableReply reply;
   return FromGrpc(
       connection_->stub->CreateTable(&context, ToMessage(spec), &reply));
@@ -180,8 +240,8 @@ Status ShardClient::CreateTable(const TableSpec& spec) {
 Status ShardClient::Assign(TableId table, Staleness staleness,
                            Span<const RowId> ids, Span<const float> rows) {
   grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() +
-                       connection_->options.assign_timeout);
+  Connection::Prepare(&context, connection_->options.assign_timeout,
+                      connection_->token);
   v1::AssignRequest request;
   request.set_table(table);
   request.set_shard(connection_->incarnation);
@@ -194,7 +254,7 @@ Status ShardClient::Assign(TableId table, Staleness staleness,
 
 Result<std::vector<ShardStats>> ShardClient::Stats() {
   grpc::ClientContext context;
-  connection_->SetDeadline(&context);
+  connection_->Prepare(&context);
   v1::StatsReply reply;
   HET_RETURN_IF_ERROR(FromGrpc(
       connection_->stub->Stats(&context, v1::StatsRequest(), &reply)));
@@ -206,7 +266,8 @@ Result<std::vector<ShardStats>> ShardClient::Stats() {
 Result<CheckpointProgress> ShardClient::Snapshot(
     const SnapshotRequest& request) {
   grpc::ClientContext context;
-  connection_->SetDeadline(&context);
+  Connection::Prepare(&context, connection_->options.call_timeout,
+                      connection_->admin_token);
   v1::SnapshotRequest message = ToMessage(request);
   message.set_shard(connection_->incarnation);
   v1::CheckpointProgress reply;
@@ -217,7 +278,8 @@ Result<CheckpointProgress> ShardClient::Snapshot(
 
 Result<CheckpointProgress> ShardClient::Restore(const RestoreRequest& request) {
   grpc::ClientContext context;
-  connection_->SetDeadline(&context);
+  Connection::Prepare(&context, connection_->options.call_timeout,
+                      connection_->admin_token);
   v1::RestoreRequest message = ToMessage(request);
   message.set_shard(connection_->incarnation);
   v1::CheckpointProgress reply;

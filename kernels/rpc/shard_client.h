@@ -16,6 +16,7 @@
 #include <string>
 
 #include "kernels/base/status.h"
+#include "kernels/rpc/security.h"
 #include "kernels/store/embedding_store.h"
 
 namespace het {
@@ -29,13 +30,15 @@ struct ShardClientOptions {
   std::chrono::milliseconds call_timeout{10000};  // one attempt
   std::chrono::milliseconds assign_timeout{30000};  // one attempt of Assign
   std::size_t max_message_bytes = std::size_t{1} << 30;
+  Security security;
 };
 
 class ShardClient final : public EmbeddingStore {
  public:
   // Waits for the shard to come up and checks versions and place. UNAVAILABLE
   // names the address and the time waited; FAILED_PRECONDITION both versions
-  // or both places.
+  // or both places, or what is wrong with TLS or a token; UNAUTHENTICATED: the
+  // shard wants another token.
   static Result<std::unique_ptr<ShardClient>> Connect(
       const ShardClientOptions& options);
   ~ShardClient() override;

@@ -53,6 +53,10 @@ Shard::Shard(const Options& options)
       window_(options.window),
       worker_expiry_(options.worker_expiry),
       max_reply_bytes_(options.max_reply_bytes),
+      max_tables_(options.max_tables),
+      max_dimension_(options.max_dimension),
+      max_workers_(options.max_workers),
+      max_memory_bytes_(options.max_memory_bytes),
       started_(std::chrono::steady_clock::now()),
       kept_(options.max_kept_bytes, options.disk_patience) {}
 
@@ -77,6 +81,13 @@ void Shard::Exchange(const ExchangeRequest& request, ExchangeDone done) {
   // The turn keeps `request` by reference: it is alive until `done`.
   auto shared_done = std::make_shared<ExchangeDone>(std::move(done));
   const std::shared_ptr<WorkerOrder> order = FindWorker(header.worker);
+  if (order == nullptr) {
+    (*shared_done)(FailedPrecondition("the shard knows ", max_workers_,
+                                      " workers already: raise its "
+                                      "--max-workers"),
+                   {});
+    return;
+  }
   order->Submit(header.sequence,
                 {[this, &request, &order = *order, shared_done](bool repeated) {
                    auto reply = std::make_shared<Result<ExchangeReply>>(
@@ -104,8 +115,12 @@ Result<ExchangeReply> Shard::Take(const ExchangeRequest& request,
                                   WorkerOrder& order, bool repeated) {
   kept_.AwaitRoom();
   const Gate::Passage inside(&gate_);
+  if (repeated) {
+    HET_RETURN_IF_ERROR(order.Refusal(request.header.sequence));
+  }
   Result<ExchangeReply> reply = Execute(request, repeated);
   if (repeated) return reply;
+  if (!reply.ok()) order.NoteRefused(request.header.sequence, reply.status());
   if (!reply.ok() && log_ != nullptr) {
     HET_RETURN_IF_ERROR(log_->AppendExchange(request.header, {}));
   }
@@ -132,6 +147,13 @@ Result<ExchangeReply> Shard::Execute(const ExchangeRequest& request,
     const std::size_t pushed = request.tables[t].push_ids.size();
     HET_RETURN_IF_ERROR(tables[t]->Reserve(pushed));
     room.emplace_back(tables[t].get(), pushed);
+  }
+  if (max_memory_bytes_ > 0) {
+    std::vector<Span<const RowId>> ids;
+    for (const TableExchange& exchange : request.tables) {
+      ids.push_back(exchange.push_ids);
+    }
+    HET_RETURN_IF_ERROR(CheckMemory(tables, ids));
   }
   // Memory for the reply is there before anything is applied, too.
   ExchangeReply reply;
@@ -187,25 +209,6 @@ Status Shard::ApplyPushes(const ExchangeRequest& request,
   return OkStatus();
 }
 
-Status Shard::CheckReplySize(
-    const ExchangeRequest& request,
-    const std::vector<std::shared_ptr<Table>>& tables) const {
-  std::size_t bytes = 0;
-  for (std::size_t t = 0; t < tables.size(); ++t) {
-    const std::size_t row = tables[t]->spec().dimension * sizeof(float) +
-                            sizeof(Clock) + sizeof(float);
-    bytes += row * (request.tables[t].fetch_ids.size() +
-                    request.tables[t].validate_ids.size());
-  }
-  if (bytes <= max_reply_bytes_) return OkStatus();
-  // A refused request, which takes its number: it was not applied.
-  return InvalidArgument("the reply to this exchange may have ", bytes,
-                         " bytes, the limit of this shard is ",
-                         max_reply_bytes_,
-                         ": use smaller batches, or raise the shard's "
-                         "--max-message-bytes");
-}
-
 Status Shard::CreateTable(const TableSpec& spec) {
   MutexLock administration(&administration_mutex_);
   const std::shared_ptr<Table> existing = FindTable(spec.id());
@@ -220,6 +223,17 @@ Status Shard::CreateTable(const TableSpec& spec) {
       return AwaitDurable();
     }
   }
+  HET_RETURN_IF_ERROR(Validate(spec));
+  if (spec.dimension > max_dimension_) {
+    return ResourceExhausted("table '", spec.name, "' has dimension ",
+                             spec.dimension, ", this shard takes at most ",
+                             max_dimension_, ": raise its --max-dimension");
+  }
+  if (existing == nullptr && AllTables().size() >= max_tables_) {
+    return ResourceExhausted("table '", spec.name, "': this shard has ",
+                             max_tables_, " tables already: raise its "
+                             "--max-tables, or drop some");
+  }
   Result<std::unique_ptr<Table>> table = Table::Create(spec);
   HET_RETURN_IF_ERROR(table.status());
   if (log_ != nullptr) HET_RETURN_IF_ERROR(log_->AppendTable(spec));
@@ -229,6 +243,26 @@ Status Shard::CreateTable(const TableSpec& spec) {
     MutexLock lock(&mutex_);
     tables_[spec.id()] = std::move(table).Take();
   }
+  return AwaitDurable();
+}
+
+Status Shard::DropTable(const std::string& name) {
+  MutexLock administration(&administration_mutex_);
+  TableSpec spec;
+  spec.name = name;
+  const TableId id = spec.id();
+  if (FindTable(id) == nullptr) {
+    return NotFound("the shard has no table '", name, "'");
+  }
+  HET_RETURN_IF_ERROR(CheckIdle());
+  {
+    const Gate::Shut alone(&gate_);
+    if (log_ != nullptr) HET_RETURN_IF_ERROR(log_->AppendDrop(id));
+    MutexLock lock(&mutex_);
+    tables_.erase(id);
+  }
+  // An increment would bring its rows back: the next checkpoint is a full one.
+  snapshot_name_.clear();
   return AwaitDurable();
 }
 
@@ -251,6 +285,7 @@ Status Shard::Assign(TableId id, Staleness staleness, Span<const RowId> ids,
   kept_.AwaitRoom();
   HET_RETURN_IF_ERROR(table->Reserve(ids.size()));
   const Reservation room(table.get(), ids.size());
+  if (max_memory_bytes_ > 0) HET_RETURN_IF_ERROR(CheckMemory({table}, {ids}));
   {
     // With a log pushes come before or after it as they do there.
     const Gate::Shut alone(&gate_);
@@ -269,6 +304,7 @@ Result<std::vector<ShardStats>> Shard::Stats() {
       std::chrono::duration<double>(std::chrono::steady_clock::now() - started_)
           .count();
   stats.exchanges = exchanges_;
+  stats.memory_limit_bytes = static_cast<std::int64_t>(max_memory_bytes_);
   stats.repeated_exchanges = repeated_;
   {
     MutexLock lock(&mutex_);
@@ -313,6 +349,7 @@ std::shared_ptr<WorkerOrder> Shard::FindWorker(Incarnation worker) {
                           old->second->IdleFor(worker_expiry_);
         old = gone ? workers_.erase(old) : std::next(old);
       }
+      if (workers_.size() >= max_workers_) return nullptr;
       found = workers_[worker] = std::make_shared<WorkerOrder>(window_);
     }
     closed = closed_;

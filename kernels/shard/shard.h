@@ -58,6 +58,15 @@ class Shard final : public EmbeddingStore {
     // keeps none, and a restart is another incarnation without any row.
     std::string log_directory;
     Durability durability = Durability::kPageCache;
+    // What more than that would need is refused with RESOURCE_EXHAUSTED.
+    std::size_t max_tables = 65536;
+    std::size_t max_dimension = kMaxDimension;
+    std::size_t max_workers = 65536;
+    // Of all rows, with slots, clocks and index; 0: no limit. An exchange or an
+    // Assign that would create rows beyond it is refused whole; reads, and pushes
+    // to rows that are there, go on. Exchanges at the same moment may pass it
+    // together; a restore has its rows beside the old ones for a while.
+    std::size_t max_memory_bytes = 0;
   };
 
   Shard();
@@ -79,6 +88,9 @@ class Shard final : public EmbeddingStore {
   Result<std::vector<ShardStats>> Stats() override;
   Result<CheckpointProgress> Snapshot(const SnapshotRequest& request) override;
   Result<CheckpointProgress> Restore(const RestoreRequest& request) override;
+  // Forgets a table and its rows. NOT_FOUND: there is none;
+  // FAILED_PRECONDITION: a checkpoint is being written or read.
+  Status DropTable(const std::string& name);
   Traffic traffic() const override { return {}; }
 
   // Before a stop: answers every exchange that waits for its turn with
@@ -86,8 +98,13 @@ class Shard final : public EmbeddingStore {
   void Close();
 
  private:
+  // RESOURCE_EXHAUSTED when the rows of all tables, with what the caller has
+  // reserved for `ids[t]` of `tables[t]`, would take more than they may.
+  Status CheckMemory(const std::vector<std::shared_ptr<Table>>& tables,
+                     const std::vector<Span<const RowId>>& ids) const;
   // Null when there is no such table.
   std::shared_ptr<Table> FindTable(TableId id) const;
+  // Null when there are as many as there may be.
   std::shared_ptr<WorkerOrder> FindWorker(Incarnation worker);
   // Executes it and has its number noted.
   Result<ExchangeReply> Take(const ExchangeRequest& request, WorkerOrder& order,
@@ -119,6 +136,10 @@ class Shard final : public EmbeddingStore {
   const std::uint64_t window_;
   const std::chrono::milliseconds worker_expiry_;
   const std::size_t max_reply_bytes_;
+  const std::size_t max_tables_;
+  const std::size_t max_dimension_;
+  const std::size_t max_workers_;
+  const std::size_t max_memory_bytes_;
   const std::chrono::steady_clock::time_point started_;
   std::atomic<std::int64_t> exchanges_{0};
   std::atomic<std::int64_t> repeated_{0};

@@ -110,6 +110,14 @@ Result<CheckpointProgress> Shard::Restore(const RestoreRequest& request) {
     auto tables = ReadRows(
         from, [this](const TableSpec& spec) { return CheckFits(spec); }, &job);
     HET_RETURN_IF_ERROR(tables.status());
+    std::size_t bytes = 0;
+    for (const auto& [id, table] : *tables) bytes += table->BytesWithReserved();
+    if (max_memory_bytes_ > 0 && bytes > max_memory_bytes_) {
+      return ResourceExhausted("the checkpoint's rows take ", bytes,
+                               " bytes at this shard, its --max-memory is ",
+                               max_memory_bytes_,
+                               ": raise it, or restore to more shards");
+    }
     MutexLock lock(&administration_mutex_);
     loaded_ = std::move(tables).Take();
     return OkStatus();

@@ -18,6 +18,7 @@ class Shard::Recovery final : public LogReplayer {
     shard_->incarnation_ = head.shard;
     for (const auto& [worker, next] : head.workers) {
       const auto order = shard_->FindWorker(worker);
+      if (order == nullptr) return TooManyWorkers();
       if (begun_ && next > order->next_to_take()) {
         return DataLoss("exchanges from ", order->next_to_take(), " to ",
                         next - 1, " of a worker are missing before this");
@@ -34,6 +35,7 @@ class Shard::Recovery final : public LogReplayer {
 
   Status Exchange(const ExchangeRequest& request) override {
     const auto order = shard_->FindWorker(request.header.worker);
+    if (order == nullptr) return TooManyWorkers();
     if (request.header.sequence < order->next_to_take()) return OkStatus();
     for (const TableExchange& exchange : request.tables) {
       const auto table = shard_->FindTable(exchange.table);
@@ -56,7 +58,18 @@ class Shard::Recovery final : public LogReplayer {
     return shard_->Assign(table, staleness, ids, rows);
   }
 
+  Status Drop(TableId table) override {
+    MutexLock lock(&shard_->mutex_);
+    shard_->tables_.erase(table);
+    return OkStatus();
+  }
+
  private:
+  Status TooManyWorkers() const {
+    return FailedPrecondition("the log is of more than ", shard_->max_workers_,
+                              " workers: raise --max-workers");
+  }
+
   Shard* const shard_;
   bool begun_ = false;  // what comes before the first head is in the base
 };

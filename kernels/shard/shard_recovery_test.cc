@@ -96,6 +96,24 @@ TEST_F(ShardRecovery, AssignedRowsAndSynchronousTablesComeBack) {
   EXPECT_EQ(synchronous_row(), row);
 }
 
+TEST_F(ShardRecovery, ADroppedTableStaysDroppedAndAnotherOfItsNameIsNew) {
+  for (std::uint64_t sequence = 1; sequence <= 20; ++sequence) {
+    ASSERT_TRUE(Send(*Request(sequence)).ok());
+  }
+  ASSERT_TRUE(shard_->DropTable("b").ok());
+  EXPECT_EQ(shard_->DropTable("b").code(), StatusCode::kNotFound);
+  Open();
+  EXPECT_EQ(shard_->Stats()->front().tables.size(), 1u);
+  EXPECT_EQ(Send(*Request(21)).code(), StatusCode::kNotFound);
+  ASSERT_TRUE(shard_->CreateTable(Spec("b")).ok());
+  Open();
+  const ShardStats stats = shard_->Stats()->front();
+  ASSERT_EQ(stats.tables.size(), 2u);
+  EXPECT_GT(stats.tables[0].rows, 0);
+  EXPECT_EQ(stats.tables[1].rows, 0);
+  EXPECT_TRUE(Send(*Request(22)).ok());
+}
+
 TEST_F(ShardRecovery, ARoundThatIsOpenStaysOpenOverRestarts) {
   Shard twin;
   for (Shard* shard : {shard_.get(), &twin}) {

@@ -222,17 +222,29 @@ void Table::FetchStale(Span<const RowId> ids, Span<const Clock> clocks,
                        std::uint64_t round) const {
   if (spec_.synchronous) NoteRound(round);
   std::vector<float> scratch;
+  StalenessHistogram::Batch staleness_seen;
   ForEach(ids, [&](Stripe& stripe, std::uint64_t hash, std::size_t i)
                    HET_NO_THREAD_SAFETY_ANALYSIS {
                      CloseBefore(stripe, round);
                      const Seen row =
                          See(stripe, hash, ids[i], round, &scratch);
+                     staleness_seen.Note(row.clock, clocks[i]);
                      if (WithinReadStaleness(row.clock, clocks[i], staleness)) {
                        views[i] = RowView{};
                      } else {
                        Copy(row, values + i * dimension_, &views[i]);
                      }
                    });
+  staleness_.Add(staleness_seen);
+}
+
+std::size_t Table::CountNew(Span<const RowId> ids) const {
+  std::size_t count = 0;
+  ForEach(ids, [&](const Stripe& stripe, std::uint64_t hash, std::size_t i)
+                   HET_NO_THREAD_SAFETY_ANALYSIS {
+                     if (Find(stripe, hash, ids[i]) == RowIndex::kNone) ++count;
+                   });
+  return count;
 }
 
 void Table::Assign(Staleness staleness, Span<const RowId> ids,
@@ -334,6 +346,7 @@ std::uint32_t Table::Create(Stripe& stripe, std::uint64_t hash, RowId id) {
         }
       });
   ++stripe.rows;
+  rows_.fetch_add(1, std::memory_order_relaxed);
   std::size_t fullest = fullest_;
   while (fullest < stripe.rows &&
          !fullest_.compare_exchange_weak(fullest, stripe.rows)) {
@@ -372,6 +385,7 @@ TableStats Table::stats() const {
         stripe->large_clocks.size() * (sizeof(Row*) + sizeof(Clock)) +
         sizeof(Stripe));
   }
+  staleness_.FillIn(&stats);
   return stats;
 }
 

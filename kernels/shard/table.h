@@ -40,6 +40,7 @@
 #include "kernels/shard/open_round.h"
 #include "kernels/shard/row_index.h"
 #include "kernels/shard/snapshot_marks.h"
+#include "kernels/shard/staleness_histogram.h"
 #include "kernels/storage/checkpoint_file.h"
 #include "kernels/store/embedding_store.h"
 #include "kernels/store/exchange.h"
@@ -127,6 +128,15 @@ class Table {
 
   TableStats stats() const;
 
+  // How many of the ids have no row; one that is given twice counts twice.
+  std::size_t CountNew(Span<const RowId> ids) const;
+  // What the rows take that are there or have been reserved, about: values,
+  // slots, clock and index. Cheap.
+  std::size_t BytesWithReserved() const {
+    return (rows_ + reserved_) * BytesOfRow();
+  }
+  std::size_t BytesOfRow() const { return row_bytes_ + kIndexBytesOfRow; }
+
  private:
   static constexpr std::size_t kStripes = 64;
   static constexpr int kShareBits = 64 - RowIndex::kHashBits;
@@ -149,6 +159,7 @@ class Table {
     std::uint32_t clock_ = 0;  // kLargeClock: see Stripe::large_clocks
   };
   static constexpr std::uint32_t kLargeClock = 0xffffffff;
+  static constexpr std::size_t kIndexBytesOfRow = 8;  // on average, and more
 
   struct alignas(64) Stripe {
     explicit Stripe(Blocks* segments) : index(segments) {}
@@ -236,6 +247,8 @@ class Table {
   std::size_t scan_ = 0;      // stripe at which TakeMarked is
   std::atomic<std::size_t> reserved_{0};
   std::atomic<std::size_t> fullest_{0};  // rows of the fullest stripe
+  std::atomic<std::size_t> rows_{0};
+  mutable StalenessHistogram staleness_;
   Blocks segments_{RowIndex::kSegmentBytes};
   Blocks chunks_;
   mutable std::vector<std::unique_ptr<Stripe>> stripes_;

@@ -18,6 +18,18 @@ void WorkerOrder::Close() {
   }
 }
 
+void WorkerOrder::NoteRefused(std::uint64_t sequence, const Status& status) {
+  MutexLock lock(&mutex_);
+  refused_[sequence] = status;
+  if (refused_.size() > window_) refused_.erase(refused_.begin());
+}
+
+Status WorkerOrder::Refusal(std::uint64_t sequence) {
+  MutexLock lock(&mutex_);
+  const auto found = refused_.find(sequence);
+  return found == refused_.end() ? OkStatus() : found->second;
+}
+
 bool WorkerOrder::IdleFor(std::chrono::steady_clock::duration time) {
   MutexLock lock(&mutex_);
   return !running_ && waiting_.empty() &&
@@ -71,8 +83,8 @@ void WorkerOrder::Drain(std::uint64_t sequence, Turn turn) {
     try {
       turn.run(repeated);
     } catch (const std::bad_alloc&) {
-      turn.refuse(ResourceExhausted("the shard has no memory left for exchange ",
-                                    sequence, ", which may be applied in part"));
+      turn.refuse(Internal("the shard has no memory left for exchange ", sequence,
+                           ", which may be applied in part"));
     }
     MutexLock lock(&mutex_);
     if (!repeated) ++next_;

@@ -50,6 +50,13 @@ class WorkerOrder {
   void NoteTaken(std::uint64_t sequence) { next_to_take_ = sequence + 1; }
   // The first number that has not been noted.
   std::uint64_t next_to_take() const { return next_to_take_; }
+  // An exchange that was refused stays so when it is repeated, whatever has made
+  // room for it meanwhile: as many of the newest are remembered as a worker may
+  // have under way.
+  void NoteRefused(std::uint64_t sequence, const Status& status)
+      HET_EXCLUDES(mutex_);
+  // OK: it was not refused.
+  Status Refusal(std::uint64_t sequence) HET_EXCLUDES(mutex_);
   // Of a worker that comes back from a log. REQUIRES: before the first Submit.
   void SetNext(std::uint64_t next) HET_EXCLUDES(mutex_) {
     MutexLock lock(&mutex_);
@@ -76,6 +83,7 @@ class WorkerOrder {
   bool running_ HET_GUARDED_BY(mutex_) = false;
   bool closed_ HET_GUARDED_BY(mutex_) = false;
   std::map<std::uint64_t, Turn> waiting_ HET_GUARDED_BY(mutex_);
+  std::map<std::uint64_t, Status> refused_ HET_GUARDED_BY(mutex_);
 };
 
 }  // namespace het

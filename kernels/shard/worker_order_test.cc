@@ -130,7 +130,7 @@ TEST(WorkerOrder, ATurnWithoutMemoryIsRefusedAndTheNextOnesRun) {
   };
   order.Submit(2, record.Turn(2));
   order.Submit(1, record.Turn(1));
-  EXPECT_EQ(record.Take(), (Ran{"1", "1 RESOURCE_EXHAUSTED", "2"}));
+  EXPECT_EQ(record.Take(), (Ran{"1", "1 INTERNAL", "2"}));
   order.Submit(3, record.Turn(3));
   EXPECT_EQ(record.Take(), Ran{"3"});
 }

@@ -108,6 +108,11 @@ Status ReplayRecord(const BlockFileReader::Block& block,
       if (!decoder.fits()) return BadRecord();
       return replayer->Assign(table, staleness, ids, floats);
     }
+    case kLogDrop: {
+      const auto table = decoder.Take<std::uint64_t>();
+      if (!decoder.fits()) return BadRecord();
+      return replayer->Drop(table);
+    }
     default:
       return BadRecord();
   }

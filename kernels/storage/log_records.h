@@ -27,6 +27,7 @@ enum LogRecord : std::uint32_t {
   kLogExchange = 17,
   kLogAssign = 18,
   kLogBase = 19,  // of a file of its own
+  kLogDrop = 20,
 };
 
 // What a segment begins with.
@@ -47,6 +48,7 @@ class LogReplayer {
   virtual Status Exchange(const ExchangeRequest& request) = 0;
   virtual Status Assign(TableId table, Staleness staleness,
                         Span<const RowId> ids, Span<const float> rows) = 0;
+  virtual Status Drop(TableId table) = 0;
 };
 
 std::string EncodeHead(const LogHead& head);

@@ -306,6 +306,13 @@ Status PushLog::AppendTable(const TableSpec& spec) {
   return Append(kLogTable, {&piece, 1});
 }
 
+Status PushLog::AppendDrop(TableId table) {
+  Encoder encoder;
+  encoder.Put(std::uint64_t{table});
+  const Span<const char> piece = encoder.bytes();
+  return Append(kLogDrop, {&piece, 1});
+}
+
 Status PushLog::AppendAssign(TableId table, Staleness staleness,
                              Span<const RowId> ids, Span<const float> rows) {
   Encoder encoder;

@@ -79,6 +79,10 @@ class Listener final : public LogReplayer {
                     std::to_string(rows.size()));
     return OkStatus();
   }
+  Status Drop(TableId table) override {
+    lines.push_back("drop " + std::to_string(table));
+    return OkStatus();
+  }
   std::vector<std::string> lines;
 };
 
@@ -134,6 +138,7 @@ TEST_F(PushLogTest, RecordsComeBackInOrder) {
     const std::vector<RowId> ids = {1, 2};
     const std::vector<float> rows = {1, 2, 3, 4};
     ASSERT_TRUE(log->AppendAssign(77, kUnboundedStaleness, ids, rows).ok());
+    ASSERT_TRUE(log->AppendDrop(78).ok());
     ASSERT_TRUE(log->AppendTable(Spec()).ok());
   }
   const auto log = Open();
@@ -145,7 +150,7 @@ TEST_F(PushLogTest, RecordsComeBackInOrder) {
       "exchange 1:3 [11 -1@2*3 6@7*8 = 4 5 9 10]",
       "exchange 2:9",
       "assign 77 " + std::to_string(kUnboundedStaleness) + " 2 4",
-      "table t"};
+      "drop 78", "table t"};
   EXPECT_EQ(Lines(*log), expected);
 }
 

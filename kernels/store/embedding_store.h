@@ -15,6 +15,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,11 @@ struct TableStats {
   std::string optimizer;
   std::int64_t rows = 0;          // rows that have been pushed to
   std::int64_t memory_bytes = 0;  // rows, slots, clocks and index
+  // Of the copies that were validated here: how many were 0, 1, 2-3, 4-7, ...
+  // clock ticks behind (the last: all beyond), and the ticks added up. Empty when
+  // it comes over the wire.
+  std::vector<std::int64_t> staleness;
+  std::int64_t staleness_sum = 0;
 };
 
 // Bytes on the wire by kind, one direction. In a process all are 0.
@@ -78,6 +84,12 @@ struct ShardStats {
   std::int64_t repeated_exchanges = 0;  // recognised and not applied again
   Traffic traffic;                      // as the shard counts it
   std::vector<TableStats> tables;       // by name
+  std::int64_t memory_limit_bytes = 0;  // of all rows; 0: none
+  // Of a shard behind a server:
+  std::map<std::string, std::int64_t> refused;  // callers, by reason
+  std::int64_t connections = 0;                 // open now
+  std::uint32_t index = 0;                      // place; count 0: not known yet
+  std::uint32_t count = 0;
 };
 
 class EmbeddingStore {

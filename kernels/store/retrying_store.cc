@@ -135,7 +135,8 @@ class RetryingStore::Call : public std::enable_shared_from_this<Call> {
       status = status.WithContext(core_->options.name);
     }
     if (status.code() != StatusCode::kInvalidArgument &&
-        status.code() != StatusCode::kNotFound) {
+        status.code() != StatusCode::kNotFound &&
+        status.code() != StatusCode::kResourceExhausted) {
       MutexLock lock(&core_->mutex);
       if (core_->failure.ok()) core_->failure = status;
     }

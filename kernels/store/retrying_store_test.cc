@@ -208,11 +208,13 @@ TEST_F(RetryingStoreTest, FinalErrorsAreNotRepeatedAndNameTheShard) {
 }
 
 TEST_F(RetryingStoreTest, ARefusedRequestLetsTheNextOnesPass) {
-  scripted_->script = {InvalidArgument("wrong"), NotFound("no table")};
-  EXPECT_FALSE(Start()->at(0).ok());
-  EXPECT_FALSE(Start()->at(0).ok());
+  scripted_->script = {InvalidArgument("wrong"), NotFound("no table"),
+                       ResourceExhausted("no memory")};
+  for (int refused = 0; refused < 3; ++refused) {
+    EXPECT_FALSE(Start()->at(0).ok());
+  }
   EXPECT_TRUE(Start()->at(0).ok());
-  EXPECT_EQ(scripted_->headers.back().sequence, 3u);
+  EXPECT_EQ(scripted_->headers.back().sequence, 4u);
 }
 
 TEST_F(RetryingStoreTest, AfterALastingFailureEveryExchangeFailsAtOnce) {

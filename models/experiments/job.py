@@ -105,7 +105,7 @@ def start(spec: Spec, where: network.Network, patience_seconds: float) -> Iterat
         servers = len(spec.server_addresses)
         for index, address in enumerate(spec.server_addresses if spec.system in IN_SHARDS else ()):
             place = ["--shard-index", str(index), "--shard-count", str(servers)]
-            command = [str(server_binary()), "--die-with-parent", "--listen", address, *place]
+            command = [str(server_binary()), "--die-with-parent", "--insecure", "--listen", address, *place]
             # A worker waits until its shards are up.
             run(f"shard {index}", spec.workers + index, command, ends_by_signal=True)
         tasks = [("ps", index, spec.workers + index) for index in range(servers)]

@@ -15,11 +15,12 @@ from processes import clean_environment
 WORKER = """
 import ctypes, os, signal, sys
 from het_tf import last_words
+from het_tf.security import Security
 def wait():
     c, mutex = ctypes.CDLL(None), ctypes.create_string_buffer(64)
     while True: c.pthread_mutex_lock(mutex)
 def begin():
-    last_words.at_sigterm(sys.argv[1:])
+    last_words.at_sigterm(sys.argv[1:], Security())
     print("ready", flush=True)
     wait()
 """
@@ -65,7 +66,7 @@ def test_other_signals_do_what_they_did(tmp_path):
 def test_what_has_an_owner_stays_its_owners(tmp_path, first):
     script = first + (
         "before = signal.getsignal(signal.SIGTERM)\n"
-        "last_words.at_sigterm(sys.argv[1:])\n"
+        "last_words.at_sigterm(sys.argv[1:], Security())\n"
         "assert signal.getsignal(signal.SIGTERM) is before\n"
         "if before is signal.SIG_DFL: assert signal.set_wakeup_fd(-1) == b.fileno()\n"
         "signal.signal(signal.SIGTERM, signal.SIG_DFL)\n"
@@ -77,7 +78,7 @@ def test_what_has_an_owner_stays_its_owners(tmp_path, first):
 
 def test_a_forked_child_can_be_ended_without_its_parent(tmp_path):
     script = (
-        "last_words.at_sigterm(sys.argv[1:])\n"
+        "last_words.at_sigterm(sys.argv[1:], Security())\n"
         "child = os.fork()\n"
         "if child == 0:\n"
         "    wait()\n"

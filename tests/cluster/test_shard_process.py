@@ -1,6 +1,7 @@
 """The shard server as a process: started, stopped, refused."""
 
 import contextlib
+import json
 import os
 import selectors
 import signal
@@ -129,6 +130,29 @@ def test_a_ps_task_becomes_the_server_of_its_address():
         assert f"--checkpoint-dir\0{os.path.abspath('saved')}\0".encode() in command
         process.terminate()
         assert process.wait(30) == 0
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_a_ps_task_of_the_network_needs_tls_or_the_word_that_it_is_insecure(allowed):
+    (port,) = free_ports(1)
+    config = {"cluster": {"ps": [f"shard.example:{port}"], "worker": ["w:1"]}, "task": {"type": "ps", "index": 0}}
+    more = {"HET_TF_INSECURE": "1"} if allowed else {}
+    process = subprocess.Popen(
+        [sys.executable, "-c", "import het_tf; het_tf.init()"],
+        env=clean_environment(TF_CONFIG=json.dumps(config), **more),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        if allowed:
+            assert f"listening on 0.0.0.0:{port} " in process.stdout.readline()
+        else:
+            assert process.wait(60) == 1
+            assert f"0.0.0.0:{port} is open to the network" in process.stderr.read()
     finally:
         process.kill()
         process.communicate()

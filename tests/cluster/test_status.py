@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from het_tf.administration import ShardClient, message
 from het_tf.cli.main import app
-from het_tf.cli.status import report
+from het_tf.cli.observation import report
 from het_tf.version import VERSION
 from processes import free_ports
 

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,7 @@ def tasks(
     described: dict[str, list[str]],
     folder: Path,
     kinds: Collection[str] | None = None,
+    environ: Mapping[str, str] | None = None,
 ) -> Iterator[dict[tuple[str, int], subprocess.Popen[bytes]]]:
     """One process per task (of these kinds), all running the same script; what is left at the end is killed."""
     with ExitStack() as stack:
@@ -62,7 +63,7 @@ def tasks(
                 log = stack.enter_context(open(log_of(folder, kind, index), "wb"))
                 process = subprocess.Popen(
                     [sys.executable, str(script), *arguments],
-                    env=clean_environment(TF_CONFIG=json.dumps(config)),
+                    env=clean_environment(TF_CONFIG=json.dumps(config), **(environ or {})),
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,

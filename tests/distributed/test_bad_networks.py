@@ -32,7 +32,7 @@ def train(where: network.Network, folder: Path, address: str) -> subprocess.Pope
 
 def serve(where: network.Network, folder: Path) -> subprocess.Popen[str]:
     listen = f"{where.address(SHARD)}:{PORT if where.emulated else 0}"
-    command = [str(server_binary()), "--listen", listen, "--push-log", str(folder / "log")]
+    command = [str(server_binary()), "--insecure", "--listen", listen, "--push-log", str(folder / "log")]
     return subprocess.Popen(where.command(SHARD, command), stdout=subprocess.PIPE, text=True)
 
 

@@ -21,19 +21,25 @@ MAY_INCLUDE = {
     "cache": _POLICIES | {"store"},
     "gpu": _POLICIES | {"store", "cache"},
     "rpc": _POLICIES | {"store"},
+    "server": _POLICIES | {"store", "rpc"},
     "ops": _POLICIES | {"store", "shard", "cache", "gpu", "rpc"},
     "testing": _POLICIES | {"store", "storage", "shard", "cache"},
 }
 # They put a program together.
-COMPOSITION_ROOTS = {"kernels/rpc/connect.cc": {"shard"}, "kernels/rpc/shard_server_main.cc": {"shard"}}
+COMPOSITION_ROOTS = {"kernels/rpc/connect.cc": {"shard"}, "kernels/server/shard_server_main.cc": {"shard"}}
 # A test may use what the contract suites may use.
 _IN_TESTS = MAY_INCLUDE["testing"] | {"testing"}
 
-# Headers of others, and the only room that may see them.
+# Headers of others, and the only rooms that may see them.
 TENSORFLOW = ("tensorflow/", "third_party/")
 RPC = ("grpc", "google/", "absl/", "protos/", "upb/")
 CUDA = ("cuda",)
-ONLY_IN = {**dict.fromkeys(TENSORFLOW, "ops"), **dict.fromkeys(RPC, "rpc"), **dict.fromkeys(CUDA, "gpu")}
+ONLY_IN = {
+    **dict.fromkeys(TENSORFLOW, ("ops",)),
+    **dict.fromkeys(RPC, ("rpc", "server")),
+    **dict.fromkeys(CUDA, ("gpu",)),
+    **dict.fromkeys(("prometheus/", "spdlog/"), ("server",)),
+}
 
 
 def forbidden_includes(root: Path) -> list[str]:
@@ -56,9 +62,9 @@ def forbidden_includes(root: Path) -> list[str]:
                     found.append(f"{name} includes {header}, which does not exist")
             elif "/" not in header and (path.parent / header).is_file():
                 found.append(f"{name} includes {header}: write the path from the root, kernels/{room}/{header}")
-            for prefix, home in ONLY_IN.items():
-                if header.startswith(prefix) and room != home:
-                    found.append(f"{name} includes {header}: only {home} may")
+            for prefix, homes in ONLY_IN.items():
+                if header.startswith(prefix) and room not in homes:
+                    found.append(f"{name} includes {header}: only {' and '.join(homes)} may")
     return found
 
 

@@ -1,21 +1,24 @@
 #!/usr/bin/env bash
-# Builds position-independent, hidden abseil, protobuf and re2 from Debian's own
-# source packages, and prints the directory they are in (last line). Debian's
-# static libraries of these three are not position-independent and cannot go
-# into the op library; its shared ones would meet TensorFlow's copies in one
-# process. Built once per machine: the cache entry is keyed by the versions, the
-# compiler and the flags.
+# Builds position-independent, hidden abseil, protobuf, re2 and prometheus-cpp from
+# Debian's own source packages, and prints the directory they are in (last line).
+# Debian's static libraries of the first three are not position-independent and
+# cannot go into the op library; its shared ones would meet TensorFlow's copies in
+# one process. Of prometheus-cpp it has no static library. Built once per machine:
+# the cache entry is keyed by the versions, the compiler and the flags.
 set -euo pipefail
 cd "$(dirname "$0")"
 . ./steps.sh
 
-FLAGS="-O2 -fPIC -fvisibility=hidden -fvisibility-inlines-hidden"
+FLAGS_C="-O2 -fPIC -fvisibility=hidden"
+FLAGS="$FLAGS_C -fvisibility-inlines-hidden"
 JOBS=${JOBS:-2}
 version() { dpkg-query -W -f '${source:Package}=${source:Version}' "$1"; }
 ABSL=$(version libabsl-dev)
 PROTOBUF=$(version libprotobuf-dev)
 RE2=$(version libre2-dev)
-KEY=$(printf '%s\n' "$ABSL" "$PROTOBUF" "$RE2" "$FLAGS" "$(g++ -dumpfullversion)" \
+PROMETHEUS=$(version prometheus-cpp-dev)
+CIVETWEB=$(version "$(dpkg-query -W -f '${Package}\n' 'libcivetweb1*' | head -n 1)")
+KEY=$(printf '%s\n' "$ABSL" "$PROTOBUF" "$RE2" "$PROMETHEUS" "$CIVETWEB" "$FLAGS" "$(g++ -dumpfullversion)" \
   "$(sha256sum <native_libraries.sh)" | sha256sum | cut -c1-16)
 ENTRY=$CACHE_DIR/native-$KEY
 
@@ -49,7 +52,7 @@ fetch_sources() {
     -o APT::Sandbox::User=root -o APT::Get::List-Cleanup=0)
   apt-get "${options[@]}" update -q
   (cd "$dir" && apt-get "${options[@]}" source -q --download-only \
-    "$ABSL" "$PROTOBUF" "$RE2" &&
+    "$ABSL" "$PROTOBUF" "$RE2" "$PROMETHEUS" "$CIVETWEB" &&
     for description in *.dsc; do
       dpkg-source --no-check -x "$description" "src-${description%%_*}"
     done)
@@ -85,13 +88,27 @@ build_re2() {
     ar rcs "$1/prefix/lib/libre2.a" objects/*.o)
 }
 
+# With the web server that it serves metrics by, which gets neither files nor
+# scripts nor encryption to offer.
+build_prometheus() {
+  local prometheus=$1/src-prometheus-cpp civetweb=$1/src-civetweb objects=$1/prometheus
+  local headers="-I$prometheus/core/include -I$prometheus/pull/include -I$prometheus/core/src -I$prometheus/pull/src -I$civetweb/include"
+  mkdir -p "$objects"
+  gcc $FLAGS_C -DNO_SSL -DNO_CGI -DNO_FILES -DNO_CACHING "-I$civetweb/include" \
+    -c "$civetweb/src/civetweb.c" -o "$objects/civetweb.o"
+  printf '%s\n' "$civetweb/src/CivetServer.cpp" "$prometheus"/{core,pull}/src/*.cc "$prometheus"/core/src/detail/*.cc |
+    xargs -P "$JOBS" -I{} sh -c 'g++ -std=c++17 '"$FLAGS -DNO_SSL $headers"' -c "$1" -o '"$objects"'/$(basename "${1%.*}").o' _ {}
+  ar rcs "$1/prefix/lib/libprometheus-cpp.a" "$objects"/*.o
+}
+
 build_native() {
   local out=$1 work
   work=$(mktemp -d)
-  step "native: fetch the sources of abseil, protobuf and re2" fetch_sources "$work"
+  step "native: fetch the sources" fetch_sources "$work"
   step "native: abseil (position-independent, 2-4 minutes)" build_absl "$work"
   step "native: protobuf (2 minutes)" build_protobuf "$work"
   step "native: re2" build_re2 "$work"
+  step "native: prometheus-cpp" build_prometheus "$work"
   mkdir -p "$out/lib"
   find "$work/prefix" -name '*.a' -exec cp {} "$out/lib/" \;
   rm -rf "$work"

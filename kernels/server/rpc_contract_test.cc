@@ -9,7 +9,7 @@
 #include "kernels/base/incarnation.h"
 #include "kernels/rpc/connect.h"
 #include "kernels/rpc/shard_client.h"
-#include "kernels/rpc/shard_server.h"
+#include "kernels/server/shard_server.h"
 #include "kernels/shard/shard.h"
 #include "kernels/store/retrying_store.h"
 #include "kernels/testing/store_contract.h"
@@ -83,7 +83,7 @@ class RpcDeployment final : public StoreDeployment {
   void Start(std::size_t s) {
     ShardServerOptions options;
     options.listen = addresses_[s];
-    options.checkpoint_directory = checkpoints().directory();
+    options.service.checkpoint_directory = checkpoints().directory();
     servers_[s].shard = std::make_shared<Shard>();
     auto server = ShardServer::Start(options, servers_[s].shard,
                                      servers_[s].shard->incarnation());

@@ -7,7 +7,7 @@
 #include <random>
 
 #include "kernels/cache/embedding_cache.h"
-#include "kernels/rpc/shard_server_fixture.h"
+#include "kernels/server/shard_server_fixture.h"
 #include "kernels/testing/initial_row.h"
 
 namespace het {

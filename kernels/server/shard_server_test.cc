@@ -11,7 +11,7 @@
 #include <thread>
 
 #include "kernels/cache/embedding_cache.h"
-#include "kernels/rpc/shard_server_fixture.h"
+#include "kernels/server/shard_server_fixture.h"
 
 namespace het {
 namespace {
@@ -64,7 +64,7 @@ TEST_F(ShardServerTest, MessagesAboveTheOtherSidesLimitAreErrorsAtOnce) {
   OwnedRequest request;
   Fill(&request, spec_, 1000);
   Status status = ExchangeAndWait(*store, request.request()).status();
-  EXPECT_EQ(status.code(), StatusCode::kResourceExhausted)
+  EXPECT_EQ(status.code(), StatusCode::kFailedPrecondition)
       << status.ToString();
   EXPECT_TRUE(Contains(status, options_.listen)) << status.ToString();
   EXPECT_TRUE(Contains(status, "10000")) << status.ToString();
@@ -83,7 +83,7 @@ TEST_F(ShardServerTest, MessagesAboveTheOtherSidesLimitAreErrorsAtOnce) {
   OwnedRequest::Table& table = read.Add(spec_.id());
   for (RowId id = 0; id < 1000; ++id) table.Fetch(id);
   status = ExchangeAndWait(*store, read.request()).status();
-  EXPECT_EQ(status.code(), StatusCode::kResourceExhausted)
+  EXPECT_EQ(status.code(), StatusCode::kFailedPrecondition)
       << status.ToString();
 }
 

@@ -3,7 +3,7 @@
 #include <grpcpp/grpcpp.h>
 
 #include "kernels/base/version.h"
-#include "kernels/rpc/shard_server_fixture.h"
+#include "kernels/server/shard_server_fixture.h"
 #include "protos/shard.grpc.pb.h"
 
 namespace het {
@@ -69,6 +69,26 @@ TEST_F(ShardServerTest, AWorkerOfAnotherVersionIsToldOursAndTakesNoPlace) {
   EXPECT_NE(Connect(options), nullptr);
 }
 
+TEST_F(ShardServerTest, TheNewestVersionThatBothSpeakIsTaken) {
+  StartServer();
+  const auto stub = v1::EmbeddingShard::NewStub(grpc::CreateChannel(
+      options_.listen, grpc::InsecureChannelCredentials()));
+  grpc::ClientContext context;
+  v1::HelloRequest request;
+  v1::HelloReply reply;
+  request.set_protocol_version(kProtocolVersion + 7);
+  request.set_oldest_protocol_version(kOldestProtocolVersion - 1);
+  request.set_shard_index(3);
+  request.set_shard_count(4);
+  ASSERT_TRUE(stub->Hello(&context, request, &reply).ok());
+  EXPECT_EQ(reply.protocol_version(), static_cast<unsigned>(kProtocolVersion));
+  EXPECT_EQ(reply.oldest_protocol_version(),
+            static_cast<unsigned>(kOldestProtocolVersion));
+  ShardClientOptions options = ClientOptions();
+  options.count = 1;  // the first worker's word about the place counts
+  EXPECT_FALSE(ShardClient::Connect(options).ok());
+}
+
 TEST_F(ShardServerTest, WhatIsNotAShardIsSaidToBeNone) {
   v1::EmbeddingShard::Service nothing;  // answers every call UNIMPLEMENTED
   const OtherServer server(&nothing);
@@ -99,7 +119,7 @@ TEST_F(ShardServerTest, AnotherPlaceThanTheFirstWorkersIsRefused) {
 }
 
 TEST_F(ShardServerTest, APlaceGivenAtTheStartHoldsForEveryWorker) {
-  options_.place = {0, 3};
+  options_.service.place = {0, 3};
   StartServer();
   ShardClientOptions options = ClientOptions();
   options.count = 2;

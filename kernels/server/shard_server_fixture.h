@@ -3,8 +3,8 @@
 //
 // Ownership: the fixture owns both. For one thread.
 
-#ifndef HET_TF_KERNELS_RPC_SHARD_SERVER_FIXTURE_H_
-#define HET_TF_KERNELS_RPC_SHARD_SERVER_FIXTURE_H_
+#ifndef HET_TF_KERNELS_SERVER_SHARD_SERVER_FIXTURE_H_
+#define HET_TF_KERNELS_SERVER_SHARD_SERVER_FIXTURE_H_
 
 #include <gtest/gtest.h>
 
@@ -16,7 +16,7 @@
 
 #include "kernels/rpc/connect.h"
 #include "kernels/rpc/shard_client.h"
-#include "kernels/rpc/shard_server.h"
+#include "kernels/server/shard_server.h"
 #include "kernels/shard/shard.h"
 #include "kernels/testing/owned_request.h"
 
@@ -82,4 +82,4 @@ inline void Fill(OwnedRequest* request, const TableSpec& spec, RowId rows) {
 
 }  // namespace het
 
-#endif  // HET_TF_KERNELS_RPC_SHARD_SERVER_FIXTURE_H_
+#endif  // HET_TF_KERNELS_SERVER_SHARD_SERVER_FIXTURE_H_

@@ -1,0 +1,94 @@
+// ConnectionAcceptor: listens, and hands connections to gRPC.
+//
+// gRPC's own listener knows no limit. This one closes what comes beyond a number
+// of open connections, and those over which no call has been admitted for a
+// while: a stranger who says nothing, or one byte a second, does not stay. For
+// that it keeps a second descriptor of every connection, by which it learns that
+// the connection has ended.
+//
+// Ownership: owns its listeners, its thread and the second descriptors; a
+// connection is gRPC's. Thread-safety: all methods may be called from any thread.
+// Lock order: mutex_ is a leaf; nothing is called back under it.
+
+#ifndef HET_TF_KERNELS_SERVER_CONNECTION_ACCEPTOR_H_
+#define HET_TF_KERNELS_SERVER_CONNECTION_ACCEPTOR_H_
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+#include "kernels/base/mutex.h"
+#include "kernels/base/status.h"
+
+namespace het {
+
+class ConnectionAcceptor {
+ public:
+  struct Options {
+    // "host:port" (port 0: any free one) or "unix:/path".
+    std::string listen;
+    std::size_t max_connections = 4096;
+    // How long a connection may go without any admitted call.
+    std::chrono::milliseconds patience{30000};
+    // Takes over the descriptor of a new connection, and that of its listener.
+    std::function<void(int listener, int connection)> accepted;
+    // Somebody was turned away, or went without a call (as after a TLS handshake
+    // that failed): reason and peer, as gRPC names it.
+    std::function<void(const std::string& reason, const std::string& peer)> refused;
+  };
+
+  // INVALID_ARGUMENT for an address that cannot be parsed or found,
+  // ALREADY_EXISTS when it cannot be bound (the port or the socket is in use, or
+  // the address is not this host's). A socket file that nobody listens on is
+  // replaced. Connections are not accepted before Begin.
+  static Result<std::unique_ptr<ConnectionAcceptor>> Listen(Options options);
+  ~ConnectionAcceptor();
+
+  // With the port it got.
+  const std::string& address() const { return address_; }
+
+  void Begin();
+  // Closes the listeners; connections go on. May be called again.
+  void Stop();
+
+  // A call of this peer has come, and has been let in or not.
+  void NoteCall(const std::string& peer, bool admitted) HET_EXCLUDES(mutex_);
+  std::int64_t open() const HET_EXCLUDES(mutex_);
+
+ private:
+  struct Connection {
+    std::string peer;
+    std::chrono::steady_clock::time_point came;
+    bool called = false;
+    bool admitted = false;
+  };
+
+  explicit ConnectionAcceptor(Options options) : options_(std::move(options)) {}
+  Status ListenOnSocket(const std::string& path);
+  Status ListenOnPort(const std::string& host, const std::string& port);
+  void Run();
+  void Accept(int listener) HET_EXCLUDES(mutex_);
+  void Ended(int descriptor) HET_EXCLUDES(mutex_);
+  // Ends those that have said nothing for too long.
+  void EndSilent() HET_EXCLUDES(mutex_);
+
+  const Options options_;
+  std::string address_;
+  std::string socket_path_;  // to be removed at the end
+  std::vector<int> listeners_;
+  int events_ = -1;  // epoll
+  int wakeup_ = -1;  // eventfd: stop
+  std::thread thread_;
+  mutable Mutex mutex_;
+  std::unordered_map<int, Connection> connections_ HET_GUARDED_BY(mutex_);
+  std::unordered_map<std::string, int> by_peer_ HET_GUARDED_BY(mutex_);
+};
+
+}  // namespace het
+
+#endif  // HET_TF_KERNELS_SERVER_CONNECTION_ACCEPTOR_H_

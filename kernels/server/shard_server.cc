@@ -1,0 +1,143 @@
+#include "kernels/server/shard_server.h"
+
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/server.h>
+#include <grpcpp/server_builder.h>
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "kernels/rpc/credentials.h"
+
+namespace het {
+
+namespace {
+
+constexpr char kServiceName[] = "het.v1.EmbeddingShard";
+// A stranger that begins a TLS handshake and does not end it.
+constexpr int kHandshakeMilliseconds = 10000;
+
+// Known to health checks and reflection by its name; every method is generic.
+using Names = v1::EmbeddingShard::WithGenericMethod_Hello<
+    v1::EmbeddingShard::WithGenericMethod_CreateTable<
+        v1::EmbeddingShard::WithGenericMethod_Exchange<
+            v1::EmbeddingShard::WithGenericMethod_Assign<
+                v1::EmbeddingShard::WithGenericMethod_Stats<
+                    v1::EmbeddingShard::WithGenericMethod_Snapshot<
+                        v1::EmbeddingShard::WithGenericMethod_Restore<
+                            v1::EmbeddingShard::WithGenericMethod_DropTable<
+                                v1::EmbeddingShard::WithGenericMethod_Stop<
+                                    v1::EmbeddingShard::Service>>>>>>>>>;
+
+// FAILED_PRECONDITION for an address that others reach and that is not safe.
+Status CheckSafe(const ShardServerOptions& options, const Tokens& tokens) {
+  const bool encrypted = !options.security.tls_cert.empty();
+  if (!encrypted && !IsLocal(options.listen)) {
+    if (!options.insecure) {
+      return FailedPrecondition(
+          options.listen, " is open to the network, and without TLS whoever ",
+          "reaches it reads and writes the rows: give --tls-cert and --tls-key ",
+          "(and --tls-ca, to let in only who has a certificate, or --token-file), ",
+          "or say --insecure (het_tf's insecure, HET_TF_INSECURE=1) on a network ",
+          "that only this job uses");
+    }
+    if (tokens.any()) {
+      return FailedPrecondition(
+          "tokens on ", options.listen, " without TLS could be read by others on ",
+          "the network: give --tls-cert and --tls-key, too");
+    }
+  }
+  if (!options.metrics_listen.empty() && !IsLocal(options.metrics_listen) &&
+      !options.metrics_insecure) {
+    return FailedPrecondition(
+        "metrics on ", options.metrics_listen, " can be read by whoever reaches ",
+        "it, without TLS: say --metrics-insecure, or serve them on 127.0.0.1");
+  }
+  return OkStatus();
+}
+
+}  // namespace
+
+ShardServer::ShardServer(std::shared_ptr<EmbeddingStore> store,
+                         Incarnation incarnation,
+                         const ShardServerOptions& options, Tokens tokens)
+    : service_(std::move(store), incarnation, options.service, std::move(tokens),
+               !options.security.tls_cert.empty()),
+      names_(std::make_unique<Names>()) {}
+
+ShardServer::~ShardServer() { Stop(std::chrono::milliseconds(0)); }
+
+Result<std::unique_ptr<ShardServer>> ShardServer::Start(
+    const ShardServerOptions& options, std::shared_ptr<EmbeddingStore> store,
+    Incarnation incarnation) {
+  auto tokens = ReadTokens(options.security);
+  HET_RETURN_IF_ERROR(tokens.status());
+  auto credentials = ShardCredentials(options.security);
+  HET_RETURN_IF_ERROR(credentials.status());
+  std::unique_ptr<ShardServer> server(
+      new ShardServer(std::move(store), incarnation, options, *tokens));
+
+  ConnectionAcceptor::Options connections;
+  connections.listen = options.listen;
+  connections.max_connections = options.max_connections;
+  connections.patience = options.patience;
+  connections.accepted = [server = server.get()](int listener, int connection) {
+    grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters given;
+    given.listener_fd = listener;
+    given.fd = connection;
+    server->to_grpc_->HandleNewConnection(&given);
+  };
+  connections.refused = [server = server.get()](const std::string& reason,
+                                                const std::string& peer) {
+    server->service_.doorkeeper().Refused(reason, peer);
+  };
+  auto acceptor = ConnectionAcceptor::Listen(std::move(connections));
+  HET_RETURN_IF_ERROR(acceptor.status());
+  HET_RETURN_IF_ERROR(CheckSafe(options, *tokens));
+  server->acceptor_ = std::move(acceptor).Take();
+  server->service_.SetConnections(server->acceptor_.get());
+  if (!options.metrics_listen.empty()) {
+    auto page =
+        MetricsPage::Serve(options.metrics_listen, server->service_.metrics());
+    HET_RETURN_IF_ERROR(page.status());
+    server->metrics_ = std::move(page).Take();
+  }
+
+  grpc::EnableDefaultHealthCheckService(true);
+  if (options.reflection) grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  grpc::ServerBuilder builder;
+  server->to_grpc_ = builder.experimental().AddExternalConnectionAcceptor(
+      grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
+      std::move(credentials).Take());
+  builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS,
+                             kHandshakeMilliseconds);
+  // Workers look after connections on which a call waits.
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
+                             500);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PING_STRIKES, 0);
+  const int limit = static_cast<int>(
+      std::min<std::size_t>(options.max_message_bytes,
+                            std::numeric_limits<int>::max()));
+  builder.SetMaxReceiveMessageSize(limit);
+  builder.SetMaxSendMessageSize(limit);
+  builder.RegisterService(server->names_.get());
+  builder.RegisterCallbackGenericService(&server->service_);
+  server->server_ = builder.BuildAndStart();
+  if (server->server_ == nullptr) {
+    return Internal("gRPC cannot start a server for ", options.listen);
+  }
+  server->server_->GetHealthCheckService()->SetServingStatus(kServiceName, true);
+  server->acceptor_->Begin();
+  return server;
+}
+
+void ShardServer::Stop(std::chrono::milliseconds grace) {
+  if (acceptor_ != nullptr) acceptor_->Stop();
+  if (server_ == nullptr) return;
+  server_->Shutdown(std::chrono::system_clock::now() + grace);
+  server_->Wait();
+}
+
+}  // namespace het
