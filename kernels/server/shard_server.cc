@@ -2,6 +2,10 @@
 
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/impl/codegen/server_callback_handlers.h>
+#include <grpcpp/impl/codegen/service_type.h>
+#include <grpcpp/impl/server_builder_option.h>
+#include <grpcpp/impl/server_builder_plugin.h>
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
 
@@ -16,20 +20,45 @@ namespace het {
 namespace {
 
 constexpr char kServiceName[] = "het.v1.EmbeddingShard";
+constexpr char kNameMethod[] = "/het.v1.EmbeddingShard/-";
 // A stranger that begins a TLS handshake and does not end it.
 constexpr int kHandshakeMilliseconds = 10000;
 
-// Known to health checks and reflection by its name; every method is generic.
-using Names = v1::EmbeddingShard::WithGenericMethod_Hello<
-    v1::EmbeddingShard::WithGenericMethod_CreateTable<
-        v1::EmbeddingShard::WithGenericMethod_Exchange<
-            v1::EmbeddingShard::WithGenericMethod_Assign<
-                v1::EmbeddingShard::WithGenericMethod_Stats<
-                    v1::EmbeddingShard::WithGenericMethod_Snapshot<
-                        v1::EmbeddingShard::WithGenericMethod_Restore<
-                            v1::EmbeddingShard::WithGenericMethod_DropTable<
-                                v1::EmbeddingShard::WithGenericMethod_Stop<
-                                    v1::EmbeddingShard::Service>>>>>>>>>;
+// The calls of the service are generic (ShardService), which have no name. Health
+// checks and reflection know it by this one, of a method that nobody calls; it
+// would read no message.
+class Name final : public grpc::Service {
+ public:
+  Name() {
+    AddMethod(new grpc::internal::RpcServiceMethod(
+        kNameMethod, grpc::internal::RpcMethod::BIDI_STREAMING, nullptr));
+    MarkMethodCallback(
+        0, new grpc::internal::CallbackBidiHandler<grpc::ByteBuffer,
+                                                   grpc::ByteBuffer>(
+               [](grpc::CallbackServerContext*) { return new Nobody; }));
+  }
+
+ private:
+  struct Nobody final
+      : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
+    Nobody() { Finish(grpc::Status(grpc::StatusCode::UNIMPLEMENTED, "")); }
+    void OnDone() override { delete this; }
+  };
+};
+
+// What is linked in has reflection in every server.
+class WithoutReflection final : public grpc::ServerBuilderOption {
+ public:
+  void UpdateArguments(grpc::ChannelArguments*) override {}
+  void UpdatePlugins(
+      std::vector<std::unique_ptr<grpc::ServerBuilderPlugin>>* plugins) override {
+    const auto is_reflection = [](const auto& plugin) {
+      return plugin->name() == "proto_server_reflection";
+    };
+    plugins->erase(std::remove_if(plugins->begin(), plugins->end(), is_reflection),
+                   plugins->end());
+  }
+};
 
 // FAILED_PRECONDITION for an address that others reach and that is not safe.
 Status CheckSafe(const ShardServerOptions& options, const Tokens& tokens) {
@@ -65,7 +94,7 @@ ShardServer::ShardServer(std::shared_ptr<EmbeddingStore> store,
                          const ShardServerOptions& options, Tokens tokens)
     : service_(std::move(store), incarnation, options.service, std::move(tokens),
                !options.security.tls_cert.empty()),
-      names_(std::make_unique<Names>()) {}
+      name_(std::make_unique<Name>()) {}
 
 ShardServer::~ShardServer() { Stop(std::chrono::milliseconds(0)); }
 
@@ -106,8 +135,11 @@ Result<std::unique_ptr<ShardServer>> ShardServer::Start(
   }
 
   grpc::EnableDefaultHealthCheckService(true);
-  if (options.reflection) grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::ServerBuilder builder;
+  if (!options.reflection) {
+    builder.SetOption(std::make_unique<WithoutReflection>());
+  }
   server->to_grpc_ = builder.experimental().AddExternalConnectionAcceptor(
       grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
       std::move(credentials).Take());
@@ -122,7 +154,7 @@ Result<std::unique_ptr<ShardServer>> ShardServer::Start(
                             std::numeric_limits<int>::max()));
   builder.SetMaxReceiveMessageSize(limit);
   builder.SetMaxSendMessageSize(limit);
-  builder.RegisterService(server->names_.get());
+  builder.RegisterService(server->name_.get());
   builder.RegisterCallbackGenericService(&server->service_);
   server->server_ = builder.BuildAndStart();
   if (server->server_ == nullptr) {

@@ -66,8 +66,7 @@ class ShardServer {
               const ShardServerOptions& options, Tokens tokens);
 
   ShardService service_;
-  // Registered for its name; its calls go to service_.
-  std::unique_ptr<grpc::Service> names_;
+  std::unique_ptr<grpc::Service> name_;
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> to_grpc_;
   std::unique_ptr<ConnectionAcceptor> acceptor_;
   std::unique_ptr<MetricsPage> metrics_;

@@ -4,7 +4,8 @@ A mutant replaces a text that occurs exactly once in a file; every test that it
 names must then fail. See mutations.py, which runs them.
 """
 
-import dataclasses
+from mutant import Mutant
+from security_mutants import SECURITY_MUTANTS
 
 WRITE_CONDITION = "return clocks.current <= SaturatingAdd(clocks.start, staleness);"
 READ_CONDITION = "return global <= SaturatingAdd(current, staleness);"
@@ -23,19 +24,6 @@ TABLE_SNAPSHOT = "shard/table_snapshot_test"
 SHARD_CHECKPOINT = "shard/shard_checkpoint_test"
 SHARD_RECOVERY = "shard/shard_recovery_test"
 SHARD_LOG_DAMAGE = "shard/shard_log_damage_test"
-
-
-@dataclasses.dataclass(frozen=True)
-class Mutant:
-    """One rule broken: `old` in `file` becomes `new`; each (binary, filter) must fail."""
-
-    name: str
-    rule: str
-    file: str
-    old: str
-    new: str
-    killers: tuple[tuple[str, str], ...]
-
 
 MUTANTS = (
     Mutant(
@@ -370,4 +358,5 @@ MUTANTS = (
         "",
         ((SHARD_LOG_DAMAGE, "*ADamagedHeader*"),),
     ),
+    *SECURITY_MUTANTS,
 )
