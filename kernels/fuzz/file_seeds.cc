@@ -9,6 +9,7 @@
 #include "kernels/fuzz/target.h"
 #include "kernels/shard/table.h"
 #include "kernels/storage/checkpoint_file.h"
+#include "kernels/storage/record_codec.h"
 #include "kernels/testing/owned_request.h"
 
 namespace het {
@@ -100,6 +101,25 @@ std::string Checkpoint(const Fill& fill, MemoryDirectory* directory) {
   return directory->Read("file");
 }
 
+// A table and a block of none of its rows, which a writer would leave out.
+std::string WithoutRows(MemoryDirectory* directory) {
+  auto file = BlockFileWriter::Create(directory->PathOf("file"),
+                                      FileKind::kCheckpoint);
+  RequireOk(file.status(), "a seed's file is created");
+  Encoder table, rows, end;
+  EncodeTable(Record(Spec("a", "sgd"), true), &table);
+  rows.Put(std::uint64_t{Spec("a", "sgd").id()});
+  rows.Put(std::uint64_t{0});
+  end.Put(std::uint64_t{0});
+  const std::pair<std::uint32_t, Span<const char>> blocks[] = {
+      {1, table.bytes()}, {2, rows.bytes()}, {4, end.bytes()}};
+  for (const auto& [kind, payload] : blocks) {
+    RequireOk((*file)->Write(kind, {&payload, 1}), "a seed's block");
+  }
+  RequireOk((*file)->Finish(), "a seed's file is finished");
+  return directory->Read("file");
+}
+
 LogHead Head(std::uint64_t next) {
   return {0x3333333333333333, {{7, next}, {8, 1}}, {}};
 }
@@ -172,6 +192,7 @@ Seeds CheckpointSeeds() {
   for (const auto& [name, fill] : Checkpoints()) {
     seeds[name] = Checkpoint(fill, &directory);
   }
+  seeds["without_rows"] = WithoutRows(&directory);
   seeds["cut_short"] = seeds["slots"].substr(0, seeds["slots"].size() - 30);
   seeds["damaged"] = seeds["sgd"];
   seeds["damaged"][60] ^= 1;

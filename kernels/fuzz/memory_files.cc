@@ -13,12 +13,8 @@
 
 namespace het {
 
-MemoryDirectory::MemoryDirectory() {
-  const std::filesystem::path memory = "/dev/shm";
-  path_ = std::filesystem::is_directory(memory)
-              ? memory
-              : std::filesystem::temp_directory_path();
-  path_ += "/het-fuzz-XXXXXX";
+MemoryDirectory::MemoryDirectory()
+    : path_(std::filesystem::temp_directory_path() / "het-fuzz-XXXXXX") {
   Require(mkdtemp(path_.data()) != nullptr, "there is room in memory");
 }
 

@@ -1,8 +1,8 @@
-// Files in memory, for readers that want a file: a directory that is made once
-// and emptied for every input.
+// Files for readers that want one: a directory that is made once and emptied for
+// every input. It lies in TMPDIR, which tools/check/fuzz.py has in memory.
 //
-// Ownership: the directory goes with the object; what a killed program leaves is
-// in memory, until the machine restarts. Thread-safety: none.
+// Ownership: the directory goes with the object; what a killed program leaves goes
+// with TMPDIR. Thread-safety: none.
 
 #ifndef HET_TF_KERNELS_FUZZ_MEMORY_FILES_H_
 #define HET_TF_KERNELS_FUZZ_MEMORY_FILES_H_

@@ -12,7 +12,6 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable
-from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -26,21 +25,22 @@ def instrumented(name: str, *modules: str) -> contextlib.AbstractContextManager:
     return atheris.instrument_imports(include=list(modules))
 
 
-def drive(run: Callable[[bytes], None]) -> None:
+def drive(run: Callable[[bytes], None], mutate: Callable[[bytes, int, int], bytes] | None = None) -> None:
+    """Has atheris call `run`; mutate(data, largest size, seed) replaces its own way to change inputs."""
     import atheris
 
-    atheris.Setup(sys.argv, run)
+    atheris.Setup(sys.argv, run, **({"custom_mutator": mutate} if mutate else {}))
     atheris.Fuzz()
 
 
 class MemoryFile:
-    """A file in memory, which takes what it holds from each input; it ends with the process."""
+    """A file that takes what it holds from each input, in TMPDIR, which tools/check/fuzz.py has in memory.
+
+    It goes with the process, or with TMPDIR: atheris ends a process at once.
+    """
 
     def __init__(self, suffix: str):
-        memory = Path("/dev/shm")
-        self._file = tempfile.NamedTemporaryFile(  # noqa: SIM115
-            prefix="het-fuzz-", suffix=suffix, dir=memory if memory.is_dir() else None
-        )
+        self._file = tempfile.NamedTemporaryFile(prefix="het-fuzz-", suffix=suffix)  # noqa: SIM115
         self.path = self._file.name
 
     def hold(self, data: bytes) -> str:

@@ -15,6 +15,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +25,11 @@ ROOT = Path(__file__).resolve().parents[2]
 NATIVE = Path("kernels/fuzz")
 PYTHON = Path("tests/fuzz")
 BUILT = Path("build/fuzz")
+FILES = NATIVE / "files.dict"
+MEMORY = Path("/dev/shm")
 
+# The same files, read by C++ and by Python.
+SHARED = {"checkpoint_read": NATIVE / "corpus" / "checkpoint_file"}
 LIMITS = ["-max_len=4096", "-rss_limit_mb=2048", "-timeout=10", "-print_final_stats=1", "-print_funcs=0"]
 # Short stacks and a small quarantine: allocations are most of what a run costs.
 SANITIZER = {"ASAN_OPTIONS": "malloc_context_size=3:quarantine_size_mb=16"}
@@ -46,12 +51,13 @@ def targets(root: Path = ROOT) -> list[Target]:
     found = []
     for source in sorted((root / NATIVE).glob("*_fuzz.cc")):
         name = source.stem.removesuffix("_fuzz")
-        dictionary = NATIVE / ("wire.dict" if name.startswith("decode_") else "files.dict")
+        dictionary = NATIVE / "wire.dict" if name.startswith("decode_") else FILES
         found.append(Target(name, (str(BUILT / NATIVE / source.stem),), NATIVE / "corpus" / name, dictionary))
     for source in sorted((root / PYTHON).glob("*_fuzz.py")):
         name = source.stem.removesuffix("_fuzz")
         program = (sys.executable, "-m", ".".join(PYTHON.parts) + "." + source.stem)
-        found.append(Target(name, program, PYTHON / "corpus" / name, None))
+        seeds = SHARED.get(name, PYTHON / "corpus" / name)
+        found.append(Target(name, program, seeds, FILES if name in SHARED else None))
     return found
 
 
@@ -92,9 +98,14 @@ def run(target: Target, limit: str) -> Outcome:
     if target.dictionary:
         command.append(f"-dict={target.dictionary}")
     began = time.monotonic()
-    with open(ROOT / log, "w") as output:
+    # Targets write every input to a file.
+    with (
+        tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as temporary,
+        open(ROOT / log, "w") as output,
+    ):
+        environment = {**SANITIZER, **os.environ, "TMPDIR": temporary}
         status = subprocess.run(
-            ["nice", *command], cwd=ROOT, env={**SANITIZER, **os.environ}, stdout=output, stderr=subprocess.STDOUT
+            ["nice", *command], cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT
         ).returncode
     outcome = read_log((ROOT / log).read_text(errors="replace"), status)
     outcome.seconds = time.monotonic() - began
