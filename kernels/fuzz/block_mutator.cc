@@ -26,7 +26,8 @@ constexpr std::size_t kPayloadBytes = 8;
 constexpr std::size_t kNumber = 16;
 
 // Those that are in use, and one that is not.
-constexpr std::uint32_t kKinds[] = {1, 2, 4, 16, 17, 18, 19, 99};
+constexpr std::uint32_t kKinds[] = {1,  2,  4,  16, 17,
+                                    18, 19, 20, 99};
 
 template <typename Number>
 Number Get(const std::string& bytes, std::size_t at) {

@@ -171,6 +171,8 @@ void WriteLog(bool base, MemoryDirectory* directory) {
   }
   Push(2, {rounds}, &log);
   Push(3, {plain}, &log);
+  RequireOk(log.AppendTable(Spec("c", "sgd")), "a seed's last table");
+  RequireOk(log.AppendDrop(Spec("c", "sgd").id()), "which nobody wants");
 }
 
 LogFilesInput FilesOf(const MemoryDirectory& directory) {

@@ -42,6 +42,7 @@ class Recorder final : public LogReplayer {
     return Put({Number(table), Number(static_cast<std::uint64_t>(staleness)),
                 Text(ids), Text(rows)});
   }
+  Status Drop(TableId table) override { return Put({"drop", Number(table)}); }
 
   std::vector<std::string> records;
 
@@ -99,6 +100,7 @@ void Append(PushLog* log, Durability durability) {
   RequireOk(log->Begin({}).status(), "the next segment begins");
   RequireOk(log->AppendExchange({1, 2, 3}, {&table, 1}), "it takes records");
   RequireOk(log->AppendAssign(1, 0, {&id, 1}, {&number, 1}), "and others");
+  RequireOk(log->AppendDrop(1), "of every kind");
   // Once is enough for a sync on another thread.
   if (durability == Durability::kSynced) log->WhenDurable([](const Status&) {});
 }
@@ -116,7 +118,7 @@ void Read(Span<const std::uint8_t> bytes) {
   Recorder again;
   log = Replay(directory.path(), Durability::kPageCache, &again);
   Require(log != nullptr, "what was replayed is replayed again");
-  constexpr std::size_t kAppended = 3;
+  constexpr std::size_t kAppended = 4;
   Require(again.records.size() == first.records.size() + kAppended,
           "nothing is lost of it");
   again.records.resize(first.records.size());
