@@ -9,6 +9,7 @@
 #   make unit          the C++ unit tests alone
 #   make asan | tsan   the TensorFlow-free core's tests under a sanitizer
 #   make thread-safety clang's lock analysis
+#   make fuzz SECONDS=n  libFuzzer and atheris over everything that reads bytes; or RUNS=n per target
 #   make mutations     breaks each consistency rule: its tests must fail
 #   make chaos KILLS=n kills shards and workers n times: nothing may be lost
 #   make siege         1,000 idle connections, slow and broken messages: training goes on
@@ -36,7 +37,7 @@ BUILD := build
 REQUIREMENTS := tools/setup/requirements.txt
 SETUP_STAMP := $(VENV)/setup.$(shell cat $(REQUIREMENTS) tools/setup/debian-packages.txt tools/setup/*.sh | sha256sum | cut -c1-16)
 
-.PHONY: help setup build unit pytest test demo asan tsan thread-safety mutations bench lint wheel clean cuda-compile
+.PHONY: help setup build unit pytest test demo asan tsan fuzz fuzz-seeds thread-safety mutations bench lint wheel clean cuda-compile
 help:
 	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
 
@@ -50,7 +51,7 @@ one_at_a_time = mkdir -p $(BUILD) && flock $(BUILD) $(MAKE) --no-print-directory
 # --- rooms ------------------------------------------------------------------
 
 CORE_ROOMS := base consistency optimizer initializer store storage shard cache gpu testing
-sources = $(filter-out %_test.cc %_main.cc %.cu.cc %_gpu.cc,$(sort $(wildcard kernels/$(1)/*.cc)))
+sources = $(filter-out %_test.cc %_fuzz.cc %_main.cc %.cu.cc %_gpu.cc,$(sort $(wildcard kernels/$(1)/*.cc)))
 tests = $(sort $(wildcard kernels/$(1)/*_test.cc))
 
 CORE_SOURCES := $(foreach room,$(filter-out testing,$(CORE_ROOMS)),$(call sources,$(room)))
@@ -61,7 +62,10 @@ OPS_SOURCES := $(call sources,ops)
 CUDA_SOURCES := $(sort $(wildcard kernels/gpu/*.cu.cc))
 CUDA_OPS_SOURCES := $(sort $(wildcard kernels/ops/*_gpu.cc))
 CORE_TESTS := $(foreach room,$(CORE_ROOMS),$(call tests,$(room)))
-RPC_TESTS := $(call tests,rpc) $(call tests,server)
+FUZZ_SOURCES := $(call sources,fuzz)
+FUZZ_TESTS := $(call tests,fuzz)
+FUZZ_TARGETS := $(sort $(wildcard kernels/fuzz/*_fuzz.cc))
+RPC_TESTS := $(call tests,rpc) $(call tests,server) $(FUZZ_TESTS)
 PROTO_OBJECTS := $(BUILD)/gen/protos/shard.pb.o $(BUILD)/gen/protos/shard.grpc.pb.o
 
 # Baseline x86-64, so that one wheel runs everywhere; no contraction of a*b+c,
@@ -76,6 +80,11 @@ HARDENED_LINK := -Wl,-z,relro,-z,now,-z,noexecstack
 CXXFLAGS_release := $(OPTIMIZE) $(CXX_COMMON) $(HARDENED)
 CXXFLAGS_asan := -O1 $(CXX_COMMON) -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 CXXFLAGS_tsan := -O1 $(CXX_COMMON) -fsanitize=thread -fno-omit-frame-pointer
+CXXFLAGS_fuzz := $(CXXFLAGS_asan) -fsanitize=fuzzer-no-link
+# libFuzzer is clang's.
+compiler = $(if $(filter fuzz,$(1)),clang++-14,$(CXX))
+# Who calls a fuzz target: libFuzzer, or a program that runs given inputs.
+fuzz_main = $(if $(filter fuzz,$(1)),,$(BUILD)/$(1)/kernels/fuzz/replay_main.o)
 GTEST := /usr/src/googletest/googletest
 GTEST_INCLUDE := -isystem $(GTEST)/include
 
@@ -88,12 +97,12 @@ define rules_for
 $(BUILD)/$(1)/%.o: %.cc
 	@mkdir -p $$(@D)
 	@echo "  c++   [$(1)] $$<"
-	@$(CXX) $$(CXXFLAGS_$(1)) $(GTEST_INCLUDE) -I$(BUILD)/gen -c $$< -o $$@
+	@$(call compiler,$(1)) $$(CXXFLAGS_$(1)) $(GTEST_INCLUDE) -I$(BUILD)/gen -c $$< -o $$@
 $(BUILD)/$(1)/libgtest.a: $(GTEST)/src/gtest-all.cc
 	@mkdir -p $$(@D)
 	@echo "  c++   [$(1)] googletest"
-	@$(CXX) $$(filter-out -Werror -MMD -MP,$$(CXXFLAGS_$(1))) $(GTEST_INCLUDE) -I$(GTEST) -c $$< -o $$(@D)/gtest-all.o
-	@$(CXX) $$(filter-out -Werror -MMD -MP,$$(CXXFLAGS_$(1))) $(GTEST_INCLUDE) -I$(GTEST) -c $(GTEST)/src/gtest_main.cc -o $$(@D)/gtest_main.o
+	@$(call compiler,$(1)) $$(filter-out -Werror -MMD -MP,$$(CXXFLAGS_$(1))) $(GTEST_INCLUDE) -I$(GTEST) -c $$< -o $$(@D)/gtest-all.o
+	@$(call compiler,$(1)) $$(filter-out -Werror -MMD -MP,$$(CXXFLAGS_$(1))) $(GTEST_INCLUDE) -I$(GTEST) -c $(GTEST)/src/gtest_main.cc -o $$(@D)/gtest_main.o
 	@ar rcs $$@ $$(@D)/gtest-all.o $$(@D)/gtest_main.o
 $(BUILD)/$(1)/libhet_core.a: $$(CORE_SOURCES:%.cc=$(BUILD)/$(1)/%.o)
 	@rm -f $$@
@@ -103,14 +112,20 @@ $(BUILD)/$(1)/libhet_testing.a: $$(TESTING_SOURCES:%.cc=$(BUILD)/$(1)/%.o)
 	@ar rcs $$@ $$^
 $$(CORE_TESTS:%.cc=$(BUILD)/$(1)/%): $(BUILD)/$(1)/%: $(BUILD)/$(1)/%.o $(BUILD)/$(1)/libhet_testing.a $(BUILD)/$(1)/libhet_core.a $(BUILD)/$(1)/libgtest.a
 	@echo "  link  [$(1)] $$(@F)"
-	@$(CXX) $$(CXXFLAGS_$(1)) $$< -o $$@ -Wl,--start-group $(BUILD)/$(1)/libhet_testing.a $(BUILD)/$(1)/libhet_core.a $(BUILD)/$(1)/libgtest.a -Wl,--end-group -lz -lpthread
+	@$(call compiler,$(1)) $$(CXXFLAGS_$(1)) $$< -o $$@ -Wl,--start-group $(BUILD)/$(1)/libhet_testing.a $(BUILD)/$(1)/libhet_core.a $(BUILD)/$(1)/libgtest.a -Wl,--end-group -lz -lpthread
 $$(RPC_SOURCES:%.cc=$(BUILD)/$(1)/%.o) $$(SERVER_SOURCES:%.cc=$(BUILD)/$(1)/%.o) $$(RPC_TESTS:%.cc=$(BUILD)/$(1)/%.o) $(BUILD)/$(1)/kernels/server/shard_server_main.o: | $(PROTO_OBJECTS)
 $$(RPC_TESTS:%.cc=$(BUILD)/$(1)/%): $(BUILD)/$(1)/%: $(BUILD)/$(1)/%.o $$(RPC_SOURCES:%.cc=$(BUILD)/$(1)/%.o) $$(SERVER_SOURCES:%.cc=$(BUILD)/$(1)/%.o) $(PROTO_OBJECTS) $(BUILD)/$(1)/libhet_testing.a $(BUILD)/$(1)/libhet_core.a $(BUILD)/$(1)/libgtest.a
 	@echo "  link  [$(1)] $$(@F)"
-	@$(CXX) $$(CXXFLAGS_$(1)) $$(filter %.o,$$^) -o $$@ -Wl,--start-group $(BUILD)/$(1)/libhet_testing.a $(BUILD)/$(1)/libhet_core.a $(BUILD)/$(1)/libgtest.a -Wl,--end-group $(DYNAMIC_RPC) -lz -lpthread
+	@$(call compiler,$(1)) $$(CXXFLAGS_$(1)) $$(filter %.o,$$^) -o $$@ -Wl,--start-group $(BUILD)/$(1)/libhet_testing.a $(BUILD)/$(1)/libhet_core.a $(BUILD)/$(1)/libgtest.a -Wl,--end-group $(DYNAMIC_RPC) -lz -lpthread
+$$(FUZZ_TESTS:%.cc=$(BUILD)/$(1)/%): $$(FUZZ_SOURCES:%.cc=$(BUILD)/$(1)/%.o)
+$$(FUZZ_SOURCES:%.cc=$(BUILD)/$(1)/%.o) $$(FUZZ_TARGETS:%.cc=$(BUILD)/$(1)/%.o): | $(PROTO_OBJECTS)
+$$(FUZZ_TARGETS:%.cc=$(BUILD)/$(1)/%) $(BUILD)/$(1)/kernels/fuzz/seeds_main: $(BUILD)/$(1)/%: $(BUILD)/$(1)/%.o $$(FUZZ_SOURCES:%.cc=$(BUILD)/$(1)/%.o) $$(RPC_SOURCES:%.cc=$(BUILD)/$(1)/%.o) $(PROTO_OBJECTS) $(BUILD)/$(1)/libhet_core.a
+	@echo "  link  [$(1)] $$(@F)"
+	@$(call compiler,$(1)) $$(CXXFLAGS_$(1)) $$(filter %.o,$$^) -o $$@ $(BUILD)/$(1)/libhet_core.a $(if $(filter fuzz,$(1)),-fsanitize=fuzzer) $(DYNAMIC_RPC) -lz -lpthread
+$$(FUZZ_TARGETS:%.cc=$(BUILD)/$(1)/%): $(call fuzz_main,$(1))
 -include $$(shell find $(BUILD)/$(1) -name '*.d' 2>/dev/null)
 endef
-$(foreach config,release asan tsan,$(eval $(call rules_for,$(config))))
+$(foreach config,release asan tsan fuzz,$(eval $(call rules_for,$(config))))
 
 # --- the wire ---------------------------------------------------------------
 
@@ -229,16 +244,16 @@ cuda-library: $(OP_LIBRARY)
 run_tests = @tools/check/run_tests.sh $(1) $(JOBS) $(2:%.cc=$(BUILD)/$(1)/%)
 
 .PHONY: unit-binaries asan-binaries tsan-binaries
-unit-binaries: $(CORE_TESTS:%.cc=$(BUILD)/release/%) $(RPC_TESTS:%.cc=$(BUILD)/release/%)
-asan-binaries: $(CORE_TESTS:%.cc=$(BUILD)/asan/%) $(RPC_TESTS:%.cc=$(BUILD)/asan/%)
+unit-binaries: $(CORE_TESTS:%.cc=$(BUILD)/release/%) $(RPC_TESTS:%.cc=$(BUILD)/release/%) $(FUZZ_TARGETS:%.cc=$(BUILD)/release/%)
+asan-binaries: $(CORE_TESTS:%.cc=$(BUILD)/asan/%) $(RPC_TESTS:%.cc=$(BUILD)/asan/%) $(FUZZ_TARGETS:%.cc=$(BUILD)/asan/%)
 tsan-binaries: $(CORE_TESTS:%.cc=$(BUILD)/tsan/%)
 
 unit: setup
 	@+$(call one_at_a_time,unit-binaries)
-	$(call run_tests,release,$(CORE_TESTS) $(RPC_TESTS))
+	$(call run_tests,release,$(CORE_TESTS) $(RPC_TESTS) $(FUZZ_TARGETS))
 asan: setup
 	@+$(call one_at_a_time,asan-binaries)
-	$(call run_tests,asan,$(CORE_TESTS) $(RPC_TESTS))
+	$(call run_tests,asan,$(CORE_TESTS) $(RPC_TESTS) $(FUZZ_TARGETS))
 # Debian's gRPC is not instrumented: the rpc room is left out.
 tsan: setup
 	@+$(call one_at_a_time,tsan-binaries)
@@ -250,6 +265,20 @@ thread-safety: setup
 	@+$(call one_at_a_time,$(PROTO_OBJECTS))
 	@printf '%s\n' $(ANNOTATED) | xargs -P $(JOBS) -n 1 clang++-14 -std=c++17 -fsyntax-only -I. -isystem $(BUILD)/gen $(GTEST_INCLUDE) -Wthread-safety -Werror
 	@echo "thread-safety: $(words $(ANNOTATED)) files clean"
+
+# Each fuzz target for its share of SECONDS, or for RUNS executions; TARGETS are
+# names, all without any. What they find to be new stays in $(BUILD)/fuzz/corpus.
+SECONDS ?= 60
+.PHONY: fuzz-binaries fuzz-seeds-binary
+fuzz-binaries: $(FUZZ_TARGETS:%.cc=$(BUILD)/fuzz/%)
+fuzz: setup
+	@+$(call one_at_a_time,fuzz-binaries)
+	@$(PYTHON) tools/check/fuzz.py $(if $(RUNS),--runs $(RUNS),--seconds $(SECONDS)) $(TARGETS)
+# Writes the C++ targets' committed corpora anew: when a format has changed.
+fuzz-seeds-binary: $(BUILD)/release/kernels/fuzz/seeds_main
+fuzz-seeds: setup
+	@+$(call one_at_a_time,fuzz-seeds-binary)
+	@$(BUILD)/release/kernels/fuzz/seeds_main
 
 # Breaks every consistency rule on purpose: its tests must fail.
 mutations: setup
@@ -326,4 +355,4 @@ clean:
 
 .PHONY: print-libraries
 print-libraries:
-	@$(foreach room,$(CORE_ROOMS) rpc server ops,echo "$(room): $(call sources,$(room))"; echo "$(room)_tests: $(call tests,$(room))";)
+	@$(foreach room,$(CORE_ROOMS) rpc server fuzz ops,echo "$(room): $(call sources,$(room))"; echo "$(room)_tests: $(call tests,$(room))";)

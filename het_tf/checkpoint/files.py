@@ -29,6 +29,9 @@ KIND_CHECKPOINT = 1
 TABLE, ROWS, END = 1, 2, 4
 # Bytes of a block of rows, about.
 BLOCK_BYTES = 1 << 20
+# No table of the shards is wider, and no optimizer has more slots per row.
+MOST_DIMENSION = 1 << 20
+MOST_SLOTS = 8 * MOST_DIMENSION
 
 _FILE_HEADER = struct.Struct("<8sIII")
 _BLOCK_HEADER = struct.Struct("<IIQI")
@@ -225,6 +228,8 @@ class _Reader:
 def _table_of(payload: bytes) -> TableRecord:
     table_id, dimension, slots, seed, synchronous, whole = _TABLE_NUMBERS.unpack_from(payload)
     at = _TABLE_NUMBERS.size
+    if not 1 <= dimension <= MOST_DIMENSION or slots > MOST_SLOTS:
+        raise struct.error(f"a table of dimension {dimension} with {slots} slots per row")
 
     def string() -> str:
         nonlocal at

@@ -30,6 +30,28 @@ TEST(Codec, FieldsOfAnotherWireTypeAreRefused) {
   EXPECT_NE(status.message().find("wire type"), std::string::npos);
 }
 
+// Protobuf does not read them, either. A tag of 0 as the last byte looks like the
+// end; of a tag of eight bytes 32 bits are those of a good one; a length may be
+// padded, but not to six bytes.
+TEST(Codec, TagsAndLengthsThatCannotBeAreRefused) {
+  for (const std::string& bytes :
+       {std::string("\0", 1), std::string("\x18\x01\0", 3),
+        std::string("\x80\0", 2), std::string("\x02\0", 2),
+        std::string("\x01\x02\x03\x04\x05\x06\x07\x08\x09"),
+        std::string("\xe2\xe2\xe2\xe2\xe2\xe2\xe2\x32\0", 9),
+        std::string("\x7a\x80\x80\x80\x80\x80\0", 7)}) {
+    ASSERT_FALSE(v1::ExchangeRequest().ParseFromString(bytes));
+    DecodedRequest decoded;
+    TrafficBytes kinds;
+    EXPECT_EQ(DecodeRequest(Buffer(bytes), &decoded, &kinds).code(),
+              StatusCode::kDataLoss);
+    ASSERT_FALSE(v1::ExchangeReply().ParseFromString(bytes));
+    ExchangeReply reply;
+    EXPECT_EQ(DecodeReply(Buffer(bytes), {}, &reply, &kinds).code(),
+              StatusCode::kDataLoss);
+  }
+}
+
 TEST(Codec, RepliesThatDoNotFitTheRequestAreMalformed) {
   std::mt19937_64 random(4);
   for (int i = 0; i < 300; ++i) {

@@ -29,6 +29,9 @@ struct Piece {
   std::size_t size = 0;
 };
 
+// Bytes of a tag or a length: no protobuf library reads more of either.
+inline constexpr int kLongestVarint32 = 5;
+
 // Walks over the fields of one message; visit(field, value, bytes) gets the
 // number of a varint or fixed field, or the content of a bytes field, and
 // returns a status. `types[field]` is the wire type of a known field: '0' a
@@ -39,14 +42,19 @@ Status ForEachField(Piece message, std::string_view types, Visit visit) {
   using google::protobuf::internal::WireFormatLite;
   google::protobuf::io::CodedInputStream in(message.data,
                                             static_cast<int>(message.size));
+  int begin = 0;  // of the field
   while (const std::uint32_t tag = in.ReadTag()) {
+    if (in.CurrentPosition() - begin > kLongestVarint32) {
+      return Malformed("a tag is too long");
+    }
     const int field = WireFormatLite::GetTagFieldNumber(tag);
     std::uint64_t number = 0;
     std::uint32_t number32 = 0;
     Piece bytes;
     const int type = WireFormatLite::GetTagWireType(tag);
     const auto known = static_cast<std::size_t>(field);
-    if (known > 0 && known < types.size() && types[known] - '0' != type) {
+    if (known == 0) return Malformed("a field has the number 0");
+    if (known < types.size() && types[known] - '0' != type) {
       return Malformed("a field has another wire type than in shard.proto");
     }
     switch (type) {
@@ -65,7 +73,11 @@ Status ForEachField(Piece message, std::string_view types, Visit visit) {
         number = number32;
         break;
       case WireFormatLite::WIRETYPE_LENGTH_DELIMITED: {
+        const int length = in.CurrentPosition();
         if (!in.ReadVarint64(&number)) return Malformed("a length is cut off");
+        if (in.CurrentPosition() - length > kLongestVarint32) {
+          return Malformed("a length is too long");
+        }
         const std::size_t at = static_cast<std::size_t>(in.CurrentPosition());
         if (number > message.size - at) {
           return Malformed("a length reaches past the end");
@@ -78,10 +90,10 @@ Status ForEachField(Piece message, std::string_view types, Visit visit) {
         return Malformed("a field has an unknown wire type");
     }
     HET_RETURN_IF_ERROR(visit(field, number, bytes));
+    begin = in.CurrentPosition();
   }
-  if (static_cast<std::size_t>(in.CurrentPosition()) != message.size) {
-    return Malformed("a tag is wrong");
-  }
+  // A tag that is 0 ends the reading, too, even if it is the last byte.
+  if (!in.ConsumedEntireMessage()) return Malformed("a tag is wrong");
   return OkStatus();
 }
 

@@ -150,7 +150,8 @@ Status CheckpointReader::ReadRows(Span<const char> payload) {
   const std::size_t floats = table_->spec.dimension + table_->slots;
   const std::size_t row =
       sizeof(RowId) + sizeof(Clock) + floats * sizeof(float);
-  if (count != decoder.left() / row || decoder.left() % row != 0) {
+  if (!decoder.enough() || count != decoder.left() / row ||
+      decoder.left() % row != 0) {
     return file_->Damaged("the block's size does not fit its " +
                           std::to_string(count) + " rows");
   }

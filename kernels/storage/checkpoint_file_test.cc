@@ -8,6 +8,7 @@
 #include <cstring>
 #include <limits>
 
+#include "kernels/storage/record_codec.h"
 #include "kernels/testing/checkpoint_site.h"
 
 namespace het {
@@ -134,6 +135,25 @@ TEST_F(CheckpointFile, RowsHaveTheSizeThatTheirTableSays) {
     ASSERT_TRUE(writer->Finish().ok());
   }
   EXPECT_EQ(ReadAll().code(), StatusCode::kDataLoss);
+}
+
+// Not even a block of none goes without saying so.
+TEST_F(CheckpointFile, RowsSayHowManyTheyAre) {
+  for (const std::size_t size : {8, 12}) {
+    auto file = BlockFileWriter::Create(path(), FileKind::kCheckpoint);
+    Encoder table, rows, end;
+    EncodeTable(Record("a"), &table);
+    rows.Put(std::uint64_t{Record("a").spec.id()});
+    rows.Put(std::uint32_t{0});
+    end.Put(std::uint64_t{0});
+    const Span<const char> pieces[] = {
+        table.bytes(), rows.bytes().subspan(0, size), end.bytes()};
+    for (const std::uint32_t kind : {1, 2, 4}) {
+      ASSERT_TRUE((*file)->Write(kind, {&pieces[kind / 2], 1}).ok());
+    }
+    ASSERT_TRUE((*file)->Finish().ok());
+    EXPECT_EQ(ReadAll().code(), StatusCode::kDataLoss) << size;
+  }
 }
 
 }  // namespace

@@ -11,11 +11,17 @@
 
 #include "kernels/storage/log_files.h"
 #include "kernels/storage/record_codec.h"
+#include "kernels/store/router.h"
 
 namespace het {
 namespace {
 
 namespace fs = std::filesystem;
+
+// The files of base `number` in the log's directory.
+std::string RowsName(std::uint64_t number, std::size_t i) {
+  return "rows-" + std::to_string(number) + "-" + std::to_string(i) + ".het";
+}
 
 }  // namespace
 
@@ -107,10 +113,14 @@ Status PushLog::ReadBase(std::uint64_t number) {
   base_.shard = decoder.Take<std::uint64_t>();
   base_.shards = decoder.Take<std::uint64_t>();
   const auto files = decoder.Take<std::uint64_t>();
+  bool named = true;  // as SetBase does
   for (std::uint64_t i = 0; i < files && decoder.left() > 0; ++i) {
-    base_.files.push_back(directory_ + "/" + decoder.TakeString());
+    const std::string name = decoder.TakeString();
+    named = named && name == RowsName(number, i);
+    base_.files.push_back(directory_ + "/" + name);
   }
-  if (!decoder.fits() || base_.files.size() != files) {
+  if (!decoder.fits() || !named || base_.files.size() != files ||
+      base_.shard >= base_.shards || base_.shards > kPartitions) {
     return (*reader)->Damaged("it does not name the files of a state");
   }
   return OkStatus();
@@ -222,8 +232,7 @@ Status PushLog::SetBase(std::uint64_t number, const LogBase& base) {
   encoder.Put(std::uint64_t{base.files.size()});
   LogBase held{{}, base.shard, base.shards};
   for (std::size_t i = 0; i < base.files.size(); ++i) {
-    const std::string name =
-        "rows-" + std::to_string(number) + "-" + std::to_string(i) + ".het";
+    const std::string name = RowsName(number, i);
     held.files.push_back(directory_ + "/" + name);
     HET_RETURN_IF_ERROR(HoldFile(base.files[i], held.files.back()));
     encoder.PutString(name);

@@ -15,6 +15,7 @@
 #include <future>
 
 #include "kernels/base/mutex.h"
+#include "kernels/storage/record_codec.h"
 #include "kernels/testing/checkpoint_site.h"
 #include "kernels/testing/owned_request.h"
 
@@ -198,6 +199,44 @@ TEST_F(PushLogTest, ABaseOnFilesOfTheLastBaseHoldsThem) {
                                                "rows-2-0.het", "rows-2-1.het",
                                                "segment-2.het"}));
   EXPECT_EQ(fs::file_size(log->base().files[0]), 4u);
+}
+
+// Else the shard would come back with rows that are not its own, or with none.
+TEST_F(PushLogTest, ABaseOfAShardThatCannotBeIsDamage) {
+  const std::size_t no_shards = 0, too_many = 4097;
+  for (const LogBase& base : {LogBase{{}, 3, 3}, LogBase{{}, 0, no_shards},
+                              LogBase{{}, 0, too_many}}) {
+    {
+      const auto log = Open();
+      const auto number = log->Begin({42, {}, {}});
+      ASSERT_TRUE(log->SetBase(*number, base).ok());
+    }
+    EXPECT_EQ(PushLog::Open(directory(), Durability::kPageCache).status().code(),
+              StatusCode::kDataLoss);
+    fs::remove_all(directory());
+  }
+}
+
+// A name that is empty or leads elsewhere would be opened all the same.
+TEST_F(PushLogTest, ABaseOfFilesThatAreNotTheLogsIsDamage) {
+  for (const char* name : {"", "..", "rows-1-1.het", "../log/rows-1-0.het"}) {
+    {
+      const auto log = Open();
+      ASSERT_TRUE(log->Begin({42, {}, {}}).ok());
+    }
+    Encoder encoder;
+    for (const std::uint64_t number : {0, 1, 1}) encoder.Put(number);
+    encoder.PutString(name);
+    auto base = BlockFileWriter::Create(directory() + "/base-1.het",
+                                        FileKind::kLogBase);
+    const Span<const char> payload = encoder.bytes();
+    ASSERT_TRUE((*base)->Write(kLogBase, {&payload, 1}).ok());
+    ASSERT_TRUE((*base)->Finish().ok());
+    EXPECT_EQ(PushLog::Open(directory(), Durability::kPageCache).status().code(),
+              StatusCode::kDataLoss)
+        << name;
+    fs::remove_all(directory());
+  }
 }
 
 TEST_F(PushLogTest, SyncedAnswersComeAfterTheSyncAllOfThem) {

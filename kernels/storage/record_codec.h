@@ -55,10 +55,7 @@ class Decoder {
   }
   template <typename Number>
   void TakeArray(Number* numbers, std::size_t count) {
-    if (count > left_.size() / sizeof(Number)) {
-      short_ = true;
-      return;
-    }
+    if (count > left_.size() / sizeof(Number)) return End();
     const std::size_t bytes = count * sizeof(Number);
     if (bytes > 0) std::memcpy(numbers, left_.data(), bytes);
     left_ = left_.subspan(bytes, left_.size() - bytes);
@@ -66,7 +63,7 @@ class Decoder {
   std::string TakeString() {
     const auto size = Take<std::uint32_t>();
     if (size > left_.size()) {
-      short_ = true;
+      End();
       return {};
     }
     std::string text(left_.data(), size);
@@ -85,10 +82,19 @@ class Decoder {
   }
 
   std::size_t left() const { return left_.size(); }
+  // All that has been taken was there.
+  bool enough() const { return !short_; }
   // All of the payload has been taken, and it was enough.
   bool fits() const { return !short_ && left_.empty(); }
 
  private:
+  // Nothing is left: whoever takes until then comes to an end, whatever number of
+  // things the payload speaks of.
+  void End() {
+    short_ = true;
+    left_ = {};
+  }
+
   Span<const char> left_;
   bool short_ = false;
 };

@@ -22,6 +22,7 @@ import glob
 import gzip
 import os
 import re
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -99,8 +100,8 @@ def layout_of(file: str | os.PathLike[str]) -> Layout:
     try:
         with gzip.open(name) if zipped else open(name, "rb") as lines:
             first = lines.readline(1 << 16)
-    except gzip.BadGzipFile as error:
-        raise ValueError(f"{name} ends in .gz but is not gzip: {error}") from error
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise ValueError(f"{name} ends in .gz but is not gzip, or not whole: {error}") from error
     if not first:
         raise ValueError(f"{name} is empty; expected Criteo rows")
     separator = b"\t" if b"\t" in first else b","

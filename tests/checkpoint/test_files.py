@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import written
 from het_tf.checkpoint.files import CheckpointError, Component, DamagedFile, Rows, TableRecord, Writer, read
+from tests.fuzz import checkpoint_read_fuzz
 
+FUZZ_INPUTS = Path(__file__).parents[2] / "kernels/fuzz/corpus/checkpoint_file"
 IDS = np.array([3, -8, 2**62, 0])
 
 
@@ -99,6 +102,12 @@ ROWS = (2, written.rows(9, IDS, 3, 2, moment=1))
         (resigned([(1, TABLE[1][:-3])], 0), "block 0 has no form that is known"),
         (resigned([(1, TABLE[1] + b"x")], 0), "1 bytes too many"),
         (resigned([(1, b"\xff" * 60)], 0), "block 0 has no form"),
+        (resigned([(1, written.table(9, "user", 0, 2))], 0), "a table of dimension 0 with 2 slots"),
+        (
+            resigned([(1, written.table(9, "user", 1 << 63, 2)), (2, written.rows(9, [], 1, 0, moment=1))], 0),
+            "dimension",
+        ),
+        (resigned([(1, written.table(9, "user", 3, 1 << 63)), (2, written.rows(9, [], 1, 0, moment=1))], 0), "slots"),
         (written.header() + written.block(1, 1, TABLE[1]), "calls itself block 1"),
         (written.header() + struct.pack("<IIQI", 1, 0, 1 << 60, 0), "cut short"),
     ],
@@ -124,3 +133,11 @@ def test_a_newer_format_is_no_damage(tmp_path):
     with pytest.raises(CheckpointError, match="version 2 of the format, this het_tf reads 1") as raised:
         list(read(path))
     assert not isinstance(raised.value, DamagedFile)
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in FUZZ_INPUTS.iterdir()))
+def test_the_fuzz_target_reads_its_committed_inputs(name):
+    data = (FUZZ_INPUTS / name).read_bytes()
+    checkpoint_read_fuzz.run(data)
+    whole = checkpoint_read_fuzz.join(*checkpoint_read_fuzz.split(data))
+    assert (whole == data) == (name != "damaged.bin")

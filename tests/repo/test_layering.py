@@ -24,6 +24,7 @@ MAY_INCLUDE = {
     "server": _POLICIES | {"store", "rpc"},
     "ops": _POLICIES | {"store", "shard", "cache", "gpu", "rpc"},
     "testing": _POLICIES | {"store", "storage", "shard", "cache"},
+    "fuzz": _POLICIES | {"store", "storage", "shard", "rpc", "testing"},
 }
 # They put a program together.
 COMPOSITION_ROOTS = {"kernels/rpc/connect.cc": {"shard"}, "kernels/server/shard_server_main.cc": {"shard"}}
@@ -36,7 +37,7 @@ RPC = ("grpc", "google/", "absl/", "protos/", "upb/")
 CUDA = ("cuda",)
 ONLY_IN = {
     **dict.fromkeys(TENSORFLOW, ("ops",)),
-    **dict.fromkeys(RPC, ("rpc", "server")),
+    **dict.fromkeys(RPC, ("rpc", "server", "fuzz")),
     **dict.fromkeys(CUDA, ("gpu",)),
     **dict.fromkeys(("prometheus/", "spdlog/"), ("server",)),
 }
@@ -119,6 +120,8 @@ def test_tensorflow_and_grpc_never_meet_in_a_file():
         ("store/a.cc", "grpcpp/grpcpp.h"),
         ("ops/a_gpu.cc", "cuda_runtime.h"),
         ("cache/a.cc", "kernels/gpu/b.h"),
+        ("rpc/a.cc", "kernels/fuzz/b.h"),
+        ("fuzz/a.cc", "kernels/ops/b.h"),
         ("store/a.cc", "kernels/base/missing.h"),
     ],
 )
@@ -138,6 +141,7 @@ def test_a_forbidden_include_is_found(tmp_path, name, header):
         ("rpc/a.cc", "grpcpp/grpcpp.h"),
         ("gpu/a.cu.cc", "cuda_runtime.h"),
         ("shard/a.cc", "kernels/store/b.h"),
+        ("fuzz/a.cc", "protos/b.pb.h"),
     ],
 )
 def test_an_allowed_include_is_not_found(tmp_path, name, header):
