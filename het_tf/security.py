@@ -122,7 +122,8 @@ class Security:
                 raise SecurityError(
                     f"{spelled('tls_ca')} is {self.tls_ca!r}, which has no certificate in PEM ({_reason(error)})"
                 ) from None
-        if self.tls_cert is not None:
+        if self.tls_cert is not None and self.tls_key is not None:
+            _check_secret("tls_key", self.tls_key)
             try:
                 # A password instead of a question at the terminal.
                 context.load_cert_chain(self.tls_cert, self.tls_key, password="")
@@ -140,12 +141,7 @@ def read_token(name: str, path: str) -> str:
       SecurityError: it is no token, or not this user's secret.
     """
     content = _read(name, path)
-    mode = os.stat(path).st_mode & 0o777
-    if mode & 0o007:
-        raise SecurityError(
-            f"{spelled(name)} is {path!r}, which every user of this host may use (its mode is {mode:04o}): "
-            f"chmod 600 {path}"
-        )
+    _check_secret(name, path)
     least, most = TOKEN_LENGTHS
     token = content.rstrip(b"\r\n")
     if not (least <= len(token) <= most and all(0x21 <= byte <= 0x7E for byte in token)):
@@ -156,6 +152,15 @@ def read_token(name: str, path: str) -> str:
             "characters without spaces, such as `openssl rand -hex 32` prints"
         )
     return token.decode("ascii")
+
+
+def _check_secret(name: str, path: str) -> None:
+    mode = os.stat(path).st_mode & 0o777
+    if mode & 0o007:
+        raise SecurityError(
+            f"{spelled(name)} is {path!r}, which every user of this host may use (its mode is {mode:04o}): "
+            f"chmod 600 {path}"
+        )
 
 
 def _read(name: str, path: str) -> bytes:

@@ -31,6 +31,7 @@ class Authority:
         for file, content in zip(files.values(), contents, strict=True):
             # Whole or not at all, as whoever replaces certificates does it.
             made = file.with_suffix(".new")
+            made.touch(mode=0o600)
             made.write_bytes(content)
             made.replace(file)
         return files

@@ -11,6 +11,7 @@ import grpc
 import typer
 from rich.console import Console
 from rich.filesize import decimal
+from rich.markup import escape
 from rich.table import Table
 
 from het_tf.administration import ShardClient, ShardUnreachable, describe
@@ -145,7 +146,7 @@ def summary(one: dict[str, Any]) -> dict[str, str]:
     limit = one["memory_limit_bytes"]
     rate = one["exchanges_per_second"]
     return {
-        "shard": one["address"],
+        "shard": escape(one["address"]),
         "workers": str(one["workers"]),
         "connections": str(one["connections"]),
         "exchanges/s": "-" if rate is None else f"{rate:,.1f}",

@@ -58,10 +58,11 @@ def _print(reports: list[dict[str, Any]]) -> None:
         shards.add_row(*(cells[name] for name in (*_COLUMNS, "refused")))
         for way in WAYS:
             sizes = one[f"{way}_bytes"]
-            wire.add_row(one["address"], way, *(decimal(sizes[kind]) for kind in KINDS), decimal(sum(sizes.values())))
+            cells = [decimal(size) for size in (*(sizes[kind] for kind in KINDS), sum(sizes.values()))]
+            wire.add_row(escape(one["address"]), way, *cells)
         for table in one["tables"]:
             tables.add_row(
-                one["address"],
+                escape(one["address"]),
                 escape(table["name"]),
                 str(table["dimension"]),
                 table["optimizer"],

@@ -57,13 +57,13 @@ def _table(seen: Sequence[Sight]) -> Table:
     for one in seen:
         if one.report is None:
             # It would not fit into a column; the row has its first words.
-            table.add_row(one.address, "no answer")
+            table.add_row(escape(one.address), "no answer")
             continue
         cells = summary(one.report)
         for way in WAYS:
             rate = one.report[f"{way}_bytes_per_second"]
             cells[f"{way}/s"] = "-" if rate is None else decimal(round(rate))
-        table.add_row(one.address, *(cells[name] for name in _COLUMNS))
+        table.add_row(escape(one.address), *(cells[name] for name in _COLUMNS))
     silent = [escape(one.error) for one in seen if one.report is None]
     table.caption = "\n".join(silent) or None
     table.caption_justify = "left"

@@ -27,7 +27,7 @@ constexpr std::size_t kNumber = 16;
 
 // Those that are in use, and one that is not.
 constexpr std::uint32_t kKinds[] = {1,  2,  4,  16, 17,
-                                    18, 19, 20, 99};
+                                    18, 19, 20, 21, 99};
 
 template <typename Number>
 Number Get(const std::string& bytes, std::size_t at) {

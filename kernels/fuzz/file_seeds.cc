@@ -173,6 +173,7 @@ void WriteLog(bool base, MemoryDirectory* directory) {
   Push(3, {plain}, &log);
   RequireOk(log.AppendTable(Spec("c", "sgd")), "a seed's last table");
   RequireOk(log.AppendDrop(Spec("c", "sgd").id()), "which nobody wants");
+  RequireOk(log.AppendRefusal({2, 0, 99}, NotFound("no table")), "a refusal");
 }
 
 LogFilesInput FilesOf(const MemoryDirectory& directory) {

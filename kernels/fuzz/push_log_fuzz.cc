@@ -43,6 +43,10 @@ class Recorder final : public LogReplayer {
                 Text(ids), Text(rows)});
   }
   Status Drop(TableId table) override { return Put({"drop", Number(table)}); }
+  Status Refusal(const ExchangeHeader& header, const Status& status) override {
+    return Put({"refusal", Number(header.worker), Number(header.sequence),
+                status.ToString()});
+  }
 
   std::vector<std::string> records;
 
@@ -100,7 +104,8 @@ void Append(PushLog* log, Durability durability) {
   RequireOk(log->Begin({}).status(), "the next segment begins");
   RequireOk(log->AppendExchange({1, 2, 3}, {&table, 1}), "it takes records");
   RequireOk(log->AppendAssign(1, 0, {&id, 1}, {&number, 1}), "and others");
-  RequireOk(log->AppendDrop(1), "of every kind");
+  RequireOk(log->AppendDrop(1), "of every");
+  RequireOk(log->AppendRefusal({1, 2, 4}, NotFound("x")), "kind");
   // Once is enough for a sync on another thread.
   if (durability == Durability::kSynced) log->WhenDurable([](const Status&) {});
 }
@@ -118,7 +123,7 @@ void Read(Span<const std::uint8_t> bytes) {
   Recorder again;
   log = Replay(directory.path(), Durability::kPageCache, &again);
   Require(log != nullptr, "what was replayed is replayed again");
-  constexpr std::size_t kAppended = 4;
+  constexpr std::size_t kAppended = 5;
   Require(again.records.size() == first.records.size() + kAppended,
           "nothing is lost of it");
   again.records.resize(first.records.size());

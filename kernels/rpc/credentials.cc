@@ -32,12 +32,17 @@ Result<std::string> ReadFile(const std::string& path, const char* what) {
   return content;
 }
 
-Result<std::string> ReadToken(const std::string& path) {
+Status CheckSecret(const std::string& path, const char* what) {
   struct stat file = {};
-  if (stat(path.c_str(), &file) == 0 && (file.st_mode & S_IRWXO) != 0) {
-    return FailedPrecondition("the token file ", path, " may be read by every ",
-                              "user of this host: chmod 600 ", path);
+  if (stat(path.c_str(), &file) != 0 || (file.st_mode & S_IRWXO) == 0) {
+    return OkStatus();
   }
+  return FailedPrecondition("the ", what, " ", path, " may be read by every ",
+                            "user of this host: chmod 600 ", path);
+}
+
+Result<std::string> ReadToken(const std::string& path) {
+  HET_RETURN_IF_ERROR(CheckSecret(path, "token file"));
   Result<std::string> token = ReadFile(path, "token file");
   HET_RETURN_IF_ERROR(token.status());
   while (!token->empty() && (token->back() == '\n' || token->back() == '\r')) {
@@ -59,21 +64,28 @@ using Bio = std::unique_ptr<BIO, decltype(&BIO_free)>;
 using Certificate = std::unique_ptr<X509, decltype(&X509_free)>;
 using Key = std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)>;
 
+// The first certificate of the file that has not expired; a chain and a bundle of
+// CAs have several.
 Result<Certificate> ReadCertificate(const std::string& path, const char* what) {
   const Result<std::string> pem = ReadFile(path, what);
   HET_RETURN_IF_ERROR(pem.status());
   const Bio bio(BIO_new_mem_buf(pem->data(), static_cast<int>(pem->size())),
                 BIO_free);
-  Certificate certificate(PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr),
-                          X509_free);
-  if (certificate == nullptr) {
-    return FailedPrecondition("the ", what, " ", path,
-                              " holds no certificate in PEM");
+  bool expired = false;
+  for (;;) {
+    Certificate certificate(
+        PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr), X509_free);
+    if (certificate == nullptr) break;
+    if (X509_cmp_current_time(X509_get0_notAfter(certificate.get())) > 0) {
+      return certificate;
+    }
+    expired = true;
   }
-  if (X509_cmp_current_time(X509_get0_notAfter(certificate.get())) < 0) {
+  if (expired) {
     return FailedPrecondition("the ", what, " ", path, " has expired: renew it");
   }
-  return certificate;
+  return FailedPrecondition("the ", what, " ", path,
+                            " holds no certificate in PEM");
 }
 
 // gRPC would only log what is wrong, again and again.
@@ -90,6 +102,7 @@ Status CheckTlsFiles(const Security& security) {
   if (security.tls_cert.empty()) return OkStatus();
   const auto certificate = ReadCertificate(security.tls_cert, "certificate");
   HET_RETURN_IF_ERROR(certificate.status());
+  HET_RETURN_IF_ERROR(CheckSecret(security.tls_key, "key"));
   const Result<std::string> pem = ReadFile(security.tls_key, "key");
   HET_RETURN_IF_ERROR(pem.status());
   const Bio bio(BIO_new_mem_buf(pem->data(), static_cast<int>(pem->size())),

@@ -23,6 +23,8 @@ namespace {
 
 // How often a shard is asked that does not answer yet.
 constexpr std::chrono::milliseconds kLook(500);
+// How often a connection has to be ended before it is meant for this worker.
+constexpr int kEndedOnPurpose = 6;
 
 std::shared_ptr<grpc::Channel> MakeChannel(
     const ShardClientOptions& options,
@@ -52,11 +54,20 @@ std::shared_ptr<grpc::Channel> MakeChannel(
   return grpc::CreateCustomChannel(options.address, credentials, arguments);
 }
 
+bool Has(const std::string& message, const char* words) {
+  return message.find(words) != std::string::npos;
+}
+
 // gRPC's words for a handshake that failed; waiting would not change it.
 bool IsHandshakeFailure(const std::string& message) {
-  return message.find("andshake failed") != std::string::npos ||
-         message.find("peer certificate") != std::string::npos ||
-         message.find("verify failed") != std::string::npos;
+  return Has(message, "andshake failed") || Has(message, "peer certificate") ||
+         Has(message, "verify failed");
+}
+
+// ... and for a connection that has been taken and ended.
+bool IsEnded(const std::string& message) {
+  return Has(message, "andshake read failed") || Has(message, "Socket closed") ||
+         Has(message, "onnection reset");
 }
 
 }  // namespace
@@ -127,22 +138,31 @@ Result<std::unique_ptr<ShardClient>> ShardClient::Connect(
   request.set_shard_count(static_cast<std::uint32_t>(options.count));
   v1::HelloReply reply;
   grpc::Status status;
+  std::string last = "nothing answers";
   const auto end = std::chrono::system_clock::now() + options.connect_timeout;
-  for (;;) {
+  for (int ended = 0;;) {
     grpc::ClientContext context;
     Connection::Prepare(&context, options.connect_timeout, connection->token);
     context.set_deadline(end);
     status = connection->stub->Hello(&context, request, &reply);
-    const bool handshake = IsHandshakeFailure(status.error_message());
-    if (status.error_code() == grpc::StatusCode::UNAVAILABLE && handshake) {
+    if (status.error_code() != grpc::StatusCode::UNAVAILABLE) break;
+    last = status.error_message();
+    // A shard that wants a certificate ends the connection without a word, and so
+    // does one that is starting, now and then.
+    const bool tls = !options.security.tls_ca.empty();
+    ended = tls && IsEnded(last) ? ended + 1 : 0;
+    if ((tls && IsHandshakeFailure(last)) || ended == kEndedOnPurpose) {
       return FailedPrecondition(
-          "no TLS connection with ", options.address, " (", status.error_message(),
+          "no TLS connection with ", options.address, " (", last,
           "): the shard has to speak TLS, with a certificate for this name by the "
           "CA in tls_ca (", options.security.tls_ca, "); one with a --tls-ca wants "
-          "a certificate of its CA from the worker, too (tls_cert, tls_key)");
+          "a certificate of its CA from the worker, too: ",
+          options.security.tls_cert.empty()
+              ? "give tls_cert and tls_key (HET_TF_TLS_CERT, HET_TF_TLS_KEY)"
+              : "is " + options.security.tls_cert + " one, and not expired?");
     }
     const auto now = std::chrono::system_clock::now();
-    if (status.error_code() != grpc::StatusCode::UNAVAILABLE || now >= end) break;
+    if (now >= end) break;
     // It may be starting.
     connection->channel->WaitForStateChange(connection->channel->GetState(true),
                                             std::min(end, now + kLook));
@@ -155,7 +175,7 @@ Result<std::unique_ptr<ShardClient>> ShardClient::Connect(
                        options.security.tls_ca.empty()
                            ? ", and does it speak TLS (then give tls_ca)? ("
                            : ", and does it speak TLS? (",
-                       status.error_message(), ")");
+                       last, ")");
   }
   if (status.error_code() == grpc::StatusCode::UNIMPLEMENTED) {
     return FailedPrecondition("what answers at ", options.address,

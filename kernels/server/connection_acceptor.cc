@@ -3,11 +3,12 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netdb.h>
+#include <linux/tcp.h>  // glibc's tcp_info ends before what has been received
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -19,8 +20,10 @@
 namespace het {
 namespace {
 
-// How often connections without a call are looked for.
-constexpr int kLookMilliseconds = 1000;
+// How often connections without an admitted call are looked at.
+constexpr int kLookMilliseconds = 20;
+// After how long without a word a peer is asked whether it is there.
+constexpr int kAliveSeconds = 60;
 
 // gRPC would replace a socket file, whoever listens on it.
 bool SomebodyListens(const sockaddr_un& address) {
@@ -50,7 +53,19 @@ std::string PeerName(const sockaddr_storage& address) {
     return "ipv4:" + std::string(host) + ":" + port;
   }
   inet_ntop(AF_INET6, &ipv6.sin6_addr, host, sizeof host);
-  return "ipv6:%5B" + std::string(host) + "%5D:" + port;
+  std::string name = host;
+  if (ipv6.sin6_scope_id != 0) {
+    name += "%25" + std::to_string(ipv6.sin6_scope_id);
+  }
+  return "ipv6:%5B" + name + "%5D:" + port;
+}
+
+// What the peer has sent so far; 0 for a socket.
+std::uint64_t ReceivedBytes(int descriptor) {
+  tcp_info info = {};
+  socklen_t size = sizeof info;
+  if (getsockopt(descriptor, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return 0;
+  return info.tcpi_bytes_received;
 }
 
 Status CannotListen(const std::string& address) {
@@ -64,11 +79,8 @@ Status CannotListen(const std::string& address) {
 Result<std::unique_ptr<ConnectionAcceptor>> ConnectionAcceptor::Listen(
     Options options) {
   const std::string listen = options.listen;
+  HET_RETURN_IF_ERROR(CheckAddress(listen));
   const std::size_t colon = listen.rfind(':');
-  if (colon == std::string::npos || colon + 1 == listen.size()) {
-    return InvalidArgument("cannot listen on '", listen,
-                           "': expected host:port or unix:/path");
-  }
   std::unique_ptr<ConnectionAcceptor> acceptor(
       new ConnectionAcceptor(std::move(options)));
   acceptor->events_ = epoll_create1(EPOLL_CLOEXEC);
@@ -98,6 +110,13 @@ Result<std::unique_ptr<ConnectionAcceptor>> ConnectionAcceptor::Listen(
   return acceptor;
 }
 
+Status ConnectionAcceptor::CheckAddress(const std::string& listen) {
+  const std::size_t colon = listen.rfind(':');
+  if (colon != std::string::npos && colon + 1 < listen.size()) return OkStatus();
+  return InvalidArgument("cannot listen on '", listen,
+                         "': expected host:port or unix:/path");
+}
+
 Status ConnectionAcceptor::ListenOnSocket(const std::string& path) {
   address_ = "unix:" + path;
   sockaddr_un address = {};
@@ -112,7 +131,14 @@ Status ConnectionAcceptor::ListenOnSocket(const std::string& path) {
     return AlreadyExists("cannot listen on ", address_,
                          ": the socket is in use, another server answers there");
   }
-  unlink(path.c_str());
+  struct stat there = {};
+  if (lstat(path.c_str(), &there) == 0) {
+    if (!S_ISSOCK(there.st_mode)) {
+      return AlreadyExists("cannot listen on ", address_,
+                           ": a file that is no socket has this name");
+    }
+    unlink(path.c_str());  // of a server that has ended
+  }
   const int descriptor =
       socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   listeners_.push_back(descriptor);
@@ -203,24 +229,27 @@ void ConnectionAcceptor::Stop() {
 }
 
 void ConnectionAcceptor::Run() {
+  bool strangers = false;
   auto looked = std::chrono::steady_clock::now();
   epoll_event events[64];
   for (;;) {
-    const int count = epoll_wait(events_, events, 64, kLookMilliseconds);
+    const int count =
+        epoll_wait(events_, events, 64, strangers ? kLookMilliseconds : -1);
     for (int i = 0; i < count; ++i) {
       const int descriptor = events[i].data.fd;
       if (descriptor == wakeup_) return;
       if (std::find(listeners_.begin(), listeners_.end(), descriptor) !=
           listeners_.end()) {
         Accept(descriptor);
+        strangers = true;
       } else {
         Ended(descriptor);
       }
     }
     const auto now = std::chrono::steady_clock::now();
-    if (now - looked >= std::chrono::milliseconds(kLookMilliseconds)) {
+    if (strangers && now - looked >= std::chrono::milliseconds(kLookMilliseconds)) {
       looked = now;
-      EndSilent();
+      strangers = EndStrangers();
     }
   }
 }
@@ -243,8 +272,10 @@ void ConnectionAcceptor::Accept(int listener) {
   const std::string peer = PeerName(address);
   const int watched = fcntl(connection, F_DUPFD_CLOEXEC, 0);
   const bool full = open() >= static_cast<std::int64_t>(options_.max_connections);
-  if (full || watched < 0) {
-    options_.refused(full ? "too many connections" : "no descriptors left", peer);
+  if (full) options_.refused("too many connections", peer);
+  if (watched < 0) options_.refused("no descriptors left", peer);
+  // Workers are let in at once and stay; who is not has to make room.
+  if ((full && !EndOldestStranger()) || watched < 0) {
     close(connection);
     if (watched >= 0) close(watched);
     return;
@@ -252,6 +283,9 @@ void ConnectionAcceptor::Accept(int listener) {
   if (address.ss_family != AF_UNIX) {
     const int on = 1;
     setsockopt(connection, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    setsockopt(connection, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    setsockopt(connection, IPPROTO_TCP, TCP_KEEPIDLE, &kAliveSeconds,
+               sizeof kAliveSeconds);
   }
   {
     MutexLock lock(&mutex_);
@@ -278,26 +312,46 @@ void ConnectionAcceptor::Ended(int descriptor) {
       by_peer_.erase(by_peer);
     }
   }
+  // A probe of the port says nothing, and is none of those.
+  const bool spoke = ReceivedBytes(descriptor) > 1;  // its end counts as one
+  // gRPC may not have noticed: it does not read while its answers are not taken.
+  shutdown(descriptor, SHUT_RDWR);
   close(descriptor);  // which takes it out of the epoll set, too
-  if (!ended.called && ended.peer != "unix:") {
+  if (!ended.called && spoke) {
     options_.refused("ended without a call", ended.peer);
   }
 }
 
-void ConnectionAcceptor::EndSilent() {
+bool ConnectionAcceptor::EndStrangers() {
   const auto now = std::chrono::steady_clock::now();
-  {
-    MutexLock lock(&mutex_);
-    for (const auto& [descriptor, connection] : connections_) {
-      // Those of a socket are not told apart; its file says who may use it.
-      if (connection.admitted || connection.peer == "unix:" ||
-          now - connection.came < options_.patience) {
-        continue;
-      }
-      // gRPC notices, and so does the epoll set.
-      shutdown(descriptor, SHUT_RDWR);
+  bool others = false;
+  MutexLock lock(&mutex_);
+  for (const auto& [descriptor, connection] : connections_) {
+    // Those of a socket are not told apart; its file says who may use it.
+    if (connection.admitted || connection.peer == "unix:") continue;
+    if (now - connection.came >= options_.patience ||
+        ReceivedBytes(descriptor) > options_.unadmitted_bytes) {
+      shutdown(descriptor, SHUT_RDWR);  // gRPC notices, and so does the epoll set
+    } else {
+      others = true;
     }
   }
+  return others;
+}
+
+bool ConnectionAcceptor::EndOldestStranger() {
+  MutexLock lock(&mutex_);
+  const std::pair<const int, Connection>* oldest = nullptr;
+  for (const auto& one : connections_) {
+    if (!one.second.admitted && one.second.peer != "unix:" && !one.second.ending &&
+        (oldest == nullptr || one.second.came < oldest->second.came)) {
+      oldest = &one;
+    }
+  }
+  if (oldest == nullptr) return false;
+  connections_[oldest->first].ending = true;
+  shutdown(oldest->first, SHUT_RDWR);
+  return true;
 }
 
 void ConnectionAcceptor::NoteCall(const std::string& peer, bool admitted) {

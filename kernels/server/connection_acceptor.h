@@ -1,10 +1,12 @@
 // ConnectionAcceptor: listens, and hands connections to gRPC.
 //
-// gRPC's own listener knows no limit. This one closes what comes beyond a number
-// of open connections, and those over which no call has been admitted for a
-// while: a stranger who says nothing, or one byte a second, does not stay. For
-// that it keeps a second descriptor of every connection, by which it learns that
-// the connection has ended.
+// gRPC's own listener knows no limit. This one ends connections over which no call
+// has been admitted: the oldest of them when there are as many connections as there
+// may be (a newcomer, when all are admitted), those that have said nothing of use
+// for a while, and those that have sent more than a caller who is let in needs for
+// that. So a stranger who says nothing, one byte a second or a gigabyte does not
+// stay. For that it keeps a second descriptor of every connection, by which it
+// learns what has come and that the connection has ended.
 //
 // Ownership: owns its listeners, its thread and the second descriptors; a
 // connection is gRPC's. Thread-safety: all methods may be called from any thread.
@@ -33,14 +35,19 @@ class ConnectionAcceptor {
     // "host:port" (port 0: any free one) or "unix:/path".
     std::string listen;
     std::size_t max_connections = 4096;
-    // How long a connection may go without any admitted call.
+    // How long a connection may go without any admitted call, and how much may be
+    // received by it meanwhile.
     std::chrono::milliseconds patience{30000};
+    std::uint64_t unadmitted_bytes = 1 << 20;
     // Takes over the descriptor of a new connection, and that of its listener.
     std::function<void(int listener, int connection)> accepted;
     // Somebody was turned away, or went without a call (as after a TLS handshake
     // that failed): reason and peer, as gRPC names it.
     std::function<void(const std::string& reason, const std::string& peer)> refused;
   };
+
+  // INVALID_ARGUMENT for what is no address.
+  static Status CheckAddress(const std::string& listen);
 
   // INVALID_ARGUMENT for an address that cannot be parsed or found,
   // ALREADY_EXISTS when it cannot be bound (the port or the socket is in use, or
@@ -66,6 +73,7 @@ class ConnectionAcceptor {
     std::chrono::steady_clock::time_point came;
     bool called = false;
     bool admitted = false;
+    bool ending = false;
   };
 
   explicit ConnectionAcceptor(Options options) : options_(std::move(options)) {}
@@ -74,8 +82,11 @@ class ConnectionAcceptor {
   void Run();
   void Accept(int listener) HET_EXCLUDES(mutex_);
   void Ended(int descriptor) HET_EXCLUDES(mutex_);
-  // Ends those that have said nothing for too long.
-  void EndSilent() HET_EXCLUDES(mutex_);
+  // Ends those without an admitted call that have had their time, or sent more than
+  // they may; whether there are others.
+  bool EndStrangers() HET_EXCLUDES(mutex_);
+  // Ends the one that has been without an admitted call for longest; false: none is.
+  bool EndOldestStranger() HET_EXCLUDES(mutex_);
 
   const Options options_;
   std::string address_;

@@ -19,13 +19,14 @@ namespace het {
 
 namespace {
 
-constexpr char kServiceName[] = "het.v1.EmbeddingShard";
 constexpr char kNameMethod[] = "/het.v1.EmbeddingShard/-";
 // A stranger that begins a TLS handshake and does not end it.
 constexpr int kHandshakeMilliseconds = 10000;
+// Calls under way on a connection; a worker's others wait on its side.
+constexpr int kStreams = 512;
 
-// The calls of the service are generic (ShardService), which have no name. Health
-// checks and reflection know it by this one, of a method that nobody calls; it
+// The calls of the service are generic (ShardService), which have no name.
+// Reflection knows it by this one, of a method that nobody calls; it
 // would read no message.
 class Name final : public grpc::Service {
  public:
@@ -101,8 +102,10 @@ ShardServer::~ShardServer() { Stop(std::chrono::milliseconds(0)); }
 Result<std::unique_ptr<ShardServer>> ShardServer::Start(
     const ShardServerOptions& options, std::shared_ptr<EmbeddingStore> store,
     Incarnation incarnation) {
+  HET_RETURN_IF_ERROR(ConnectionAcceptor::CheckAddress(options.listen));
   auto tokens = ReadTokens(options.security);
   HET_RETURN_IF_ERROR(tokens.status());
+  HET_RETURN_IF_ERROR(CheckSafe(options, *tokens));
   auto credentials = ShardCredentials(options.security);
   HET_RETURN_IF_ERROR(credentials.status());
   std::unique_ptr<ShardServer> server(
@@ -124,7 +127,6 @@ Result<std::unique_ptr<ShardServer>> ShardServer::Start(
   };
   auto acceptor = ConnectionAcceptor::Listen(std::move(connections));
   HET_RETURN_IF_ERROR(acceptor.status());
-  HET_RETURN_IF_ERROR(CheckSafe(options, *tokens));
   server->acceptor_ = std::move(acceptor).Take();
   server->service_.SetConnections(server->acceptor_.get());
   if (!options.metrics_listen.empty()) {
@@ -134,7 +136,8 @@ Result<std::unique_ptr<ShardServer>> ShardServer::Start(
     server->metrics_ = std::move(page).Take();
   }
 
-  grpc::EnableDefaultHealthCheckService(true);
+  // ShardService answers health checks itself: gRPC's would read a stranger's message.
+  grpc::EnableDefaultHealthCheckService(false);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::ServerBuilder builder;
   if (!options.reflection) {
@@ -145,6 +148,9 @@ Result<std::unique_ptr<ShardServer>> ShardServer::Start(
       std::move(credentials).Take());
   builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS,
                              kHandshakeMilliseconds);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kStreams);
+  // gRPC would compare a message's size with its limit after it has inflated it.
+  builder.AddChannelArgument(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0);
   // Workers look after connections on which a call waits.
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
                              500);
@@ -160,7 +166,6 @@ Result<std::unique_ptr<ShardServer>> ShardServer::Start(
   if (server->server_ == nullptr) {
     return Internal("gRPC cannot start a server for ", options.listen);
   }
-  server->server_->GetHealthCheckService()->SetServingStatus(kServiceName, true);
   server->acceptor_->Begin();
   return server;
 }

@@ -281,7 +281,7 @@ int Serve(Settings settings) {
        {"token", token ? "yes" : "no"},
        {"metrics", (*server)->metrics_address()},
        {"note", !everybody ? ""
-                : tls      ? "whoever reaches it is let in"
+                : tls      ? "whoever reaches it is let in, as an administrator, too"
                            : "open to the network, without encryption or "
                              "authentication"}});
 
@@ -306,6 +306,8 @@ int main(int argc, char** argv) {
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != parent) return 0;  // it ended in between
   }
+  // A log that nobody reads any more does not end the shard.
+  signal(SIGPIPE, SIG_IGN);
   het::KeepFreedMemory();
   het::AllowManyDescriptors();
   // Blocked before any thread starts, so that sigwait gets them.

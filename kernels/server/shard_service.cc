@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <sstream>
 #include <utility>
 #include <vector>
 
@@ -75,6 +76,22 @@ class ShardService::Call final : public grpc::ServerGenericBidiReactor {
 };
 
 namespace {
+
+constexpr char kHealthMethod[] = "/grpc.health.v1.Health/Check";
+
+// Everybody may ask whether the shard serves, by any message, which is not read.
+class HealthCheck final : public grpc::ServerGenericBidiReactor {
+ public:
+  HealthCheck() {
+    const grpc::Slice serving("\x08\x01", 2);  // status: SERVING
+    reply_ = grpc::ByteBuffer(&serving, 1);
+    StartWriteAndFinish(&reply_, grpc::WriteOptions(), grpc::Status::OK);
+  }
+  void OnDone() override { delete this; }
+
+ private:
+  grpc::ByteBuffer reply_;
+};
 
 // A call that ends before its message is read.
 class RefusedCall final : public grpc::ServerGenericBidiReactor {
@@ -149,6 +166,10 @@ grpc::ServerGenericBidiReactor* ShardService::CreateReactor(
   const Role needed =
       method == methods_.end() ? Role::kWorker : method->second.role;
   const std::string peer = context->peer();
+  if (context->method() == kHealthMethod) {
+    if (connections_ != nullptr) connections_->NoteCall(peer, false);
+    return new HealthCheck;
+  }
   const Status admitted =
       doorkeeper_.Admit(context->client_metadata(), peer, needed);
   if (connections_ != nullptr) connections_->NoteCall(peer, admitted.ok());
@@ -238,6 +259,11 @@ Status ShardService::Assign(const v1::AssignRequest& request, v1::AssignReply*) 
     return InvalidArgument("Assign: ", request.rows().size(),
                            " bytes of rows are not a number of float32 values");
   }
+  if (static_cast<std::size_t>(request.ids_size()) > options_.max_ids) {
+    return InvalidArgument("Assign: ", request.ids_size(), " ids are more than ",
+                           options_.max_ids, ": assign fewer at a time, or raise "
+                           "the shard's --max-ids");
+  }
   const std::vector<RowId> ids(request.ids().begin(), request.ids().end());
   std::vector<float> rows(request.rows().size() / sizeof(float));
   if (!rows.empty()) {
@@ -312,25 +338,23 @@ Status ShardService::Stop(const v1::StopRequest& request, v1::StopReply*) {
 void ShardService::Audit(const Call& call,
                          const google::protobuf::Message& request,
                          const Status& outcome) {
-  std::string asked;
-  if (const auto* snapshot = dynamic_cast<const v1::SnapshotRequest*>(&request)) {
-    v1::SnapshotRequest any = *snapshot;
-    any.clear_begin();  // the same call asks how far it is
-    asked = any.ShortDebugString();
-  } else {
-    asked = request.ShortDebugString();
-  }
-  {
-    const std::string line =
-        std::string(call.method().name) + asked + outcome.ToString();
+  const std::string source = SourceOf(call.peer());
+  const auto* snapshot = dynamic_cast<const v1::SnapshotRequest*>(&request);
+  const auto* restore = dynamic_cast<const v1::RestoreRequest*>(&request);
+  if (snapshot != nullptr || restore != nullptr) {
+    // The same call again asks how far it is.
+    std::ostringstream progress;
+    progress << (snapshot != nullptr ? snapshot->call() : restore->call()) << ' '
+             << (restore != nullptr && restore->commit()) << ' ' << source << ' '
+             << outcome.ToString();
     MutexLock lock(&mutex_);
-    if (line == audited_) return;
-    audited_ = line;
+    if (progress.str() == audited_) return;
+    audited_ = progress.str();
   }
   Log(LogLevel::kInfo, "audit",
       {{"call", call.method().name},
-       {"source", SourceOf(call.peer())},
-       {"request", std::move(asked)},
+       {"source", source},
+       {"request", request.ShortDebugString()},
        {"outcome", outcome.ToString()}});
 }
 

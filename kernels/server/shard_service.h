@@ -106,7 +106,7 @@ class ShardService final : public grpc::CallbackGenericService {
   std::map<std::string, Method> methods_;  // by path, as the constructor left it
   ConnectionAcceptor* connections_ = nullptr;
   Mutex mutex_;
-  std::string audited_ HET_GUARDED_BY(mutex_);
+  std::string audited_ HET_GUARDED_BY(mutex_);  // the last checkpoint or restore
   ShardPlace place_ HET_GUARDED_BY(mutex_);
 };
 

@@ -120,9 +120,11 @@ Result<ExchangeReply> Shard::Take(const ExchangeRequest& request,
   }
   Result<ExchangeReply> reply = Execute(request, repeated);
   if (repeated) return reply;
-  if (!reply.ok()) order.NoteRefused(request.header.sequence, reply.status());
-  if (!reply.ok() && log_ != nullptr) {
-    HET_RETURN_IF_ERROR(log_->AppendExchange(request.header, {}));
+  if (!reply.ok()) {
+    order.NoteRefused(request.header.sequence, reply.status());
+    if (log_ != nullptr) {
+      HET_RETURN_IF_ERROR(log_->AppendRefusal(request.header, reply.status()));
+    }
   }
   order.NoteTaken(request.header.sequence);
   return reply;
@@ -148,12 +150,13 @@ Result<ExchangeReply> Shard::Execute(const ExchangeRequest& request,
     HET_RETURN_IF_ERROR(tables[t]->Reserve(pushed));
     room.emplace_back(tables[t].get(), pushed);
   }
+  NewRows new_rows;
   if (max_memory_bytes_ > 0) {
     std::vector<Span<const RowId>> ids;
     for (const TableExchange& exchange : request.tables) {
       ids.push_back(exchange.push_ids);
     }
-    HET_RETURN_IF_ERROR(CheckMemory(tables, ids));
+    HET_RETURN_IF_ERROR(CheckMemory(tables, ids, &new_rows));
   }
   // Memory for the reply is there before anything is applied, too.
   ExchangeReply reply;
@@ -224,12 +227,12 @@ Status Shard::CreateTable(const TableSpec& spec) {
     }
   }
   HET_RETURN_IF_ERROR(Validate(spec));
-  if (spec.dimension > max_dimension_) {
+  if (spec.dimension > max_dimension_ && !replaying_) {
     return ResourceExhausted("table '", spec.name, "' has dimension ",
                              spec.dimension, ", this shard takes at most ",
                              max_dimension_, ": raise its --max-dimension");
   }
-  if (existing == nullptr && AllTables().size() >= max_tables_) {
+  if (existing == nullptr && AllTables().size() >= max_tables_ && !replaying_) {
     return ResourceExhausted("table '", spec.name, "': this shard has ",
                              max_tables_, " tables already: raise its "
                              "--max-tables, or drop some");
@@ -285,7 +288,10 @@ Status Shard::Assign(TableId id, Staleness staleness, Span<const RowId> ids,
   kept_.AwaitRoom();
   HET_RETURN_IF_ERROR(table->Reserve(ids.size()));
   const Reservation room(table.get(), ids.size());
-  if (max_memory_bytes_ > 0) HET_RETURN_IF_ERROR(CheckMemory({table}, {ids}));
+  NewRows new_rows;
+  if (max_memory_bytes_ > 0 && !replaying_) {
+    HET_RETURN_IF_ERROR(CheckMemory({table}, {ids}, &new_rows));
+  }
   {
     // With a log pushes come before or after it as they do there.
     const Gate::Shut alone(&gate_);
@@ -349,7 +355,7 @@ std::shared_ptr<WorkerOrder> Shard::FindWorker(Incarnation worker) {
                           old->second->IdleFor(worker_expiry_);
         old = gone ? workers_.erase(old) : std::next(old);
       }
-      if (workers_.size() >= max_workers_) return nullptr;
+      if (workers_.size() >= max_workers_ && !replaying_) return nullptr;
       found = workers_[worker] = std::make_shared<WorkerOrder>(window_);
     }
     closed = closed_;

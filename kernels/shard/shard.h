@@ -7,8 +7,8 @@
 // (WorkerOrder), on the thread that brought them or the one before them. A
 // checkpoint's cut and the exchange of tables after a restore come between
 // exchanges (Gate); files are read and written by a background job.
-// Lock order: administration_mutex_, gate_, apply_mutex_, then all others; of
-// those only mutex_ is held while another is taken, WorkerOrder's.
+// Lock order: administration_mutex_, gate_, memory_mutex_, apply_mutex_, then all
+// others; of those only mutex_ is held while another is taken, WorkerOrder's.
 
 #ifndef HET_TF_KERNELS_SHARD_SHARD_H_
 #define HET_TF_KERNELS_SHARD_SHARD_H_
@@ -64,8 +64,8 @@ class Shard final : public EmbeddingStore {
     std::size_t max_workers = 65536;
     // Of all rows, with slots, clocks and index; 0: no limit. An exchange or an
     // Assign that would create rows beyond it is refused whole; reads, and pushes
-    // to rows that are there, go on. Exchanges at the same moment may pass it
-    // together; a restore has its rows beside the old ones for a while.
+    // to rows that are there, go on. A restore has its rows beside the old ones for
+    // a while.
     std::size_t max_memory_bytes = 0;
   };
 
@@ -98,10 +98,30 @@ class Shard final : public EmbeddingStore {
   void Close();
 
  private:
-  // RESOURCE_EXHAUSTED when the rows of all tables, with what the caller has
-  // reserved for `ids[t]` of `tables[t]`, would take more than they may.
+  // What has been granted to rows that an exchange may make, until it has.
+  class NewRows {
+   public:
+    NewRows() = default;
+    ~NewRows() { Release(); }
+    NewRows(const NewRows&) = delete;
+    NewRows& operator=(const NewRows&) = delete;
+
+   private:
+    friend class Shard;
+    void Hold(Shard* shard, std::size_t bytes) {
+      shard_ = shard;
+      bytes_ = bytes;
+    }
+    void Release();
+    Shard* shard_ = nullptr;
+    std::size_t bytes_ = 0;
+  };
+  // RESOURCE_EXHAUSTED when the rows of all tables, with those of `ids[t]` that
+  // `tables[t]` does not have and what has been granted to others, would take more
+  // than they may.
   Status CheckMemory(const std::vector<std::shared_ptr<Table>>& tables,
-                     const std::vector<Span<const RowId>>& ids) const;
+                     const std::vector<Span<const RowId>>& ids, NewRows* room)
+      HET_EXCLUDES(memory_mutex_);
   // Null when there is no such table.
   std::shared_ptr<Table> FindTable(TableId id) const;
   // Null when there are as many as there may be.
@@ -127,6 +147,9 @@ class Shard final : public EmbeddingStore {
   Status ReplaceTables() HET_REQUIRES(administration_mutex_);
 
   class Recovery;
+  // Refusals that are remembered, into a segment that has just begun: those before
+  // it may go.
+  Status LogRefusals();
   // What a segment of the log begins with. REQUIRES: no exchange is under way.
   LogHead Head(const std::vector<std::shared_ptr<Table>>& tables) const;
   // Waits until what has been appended is durable.
@@ -154,6 +177,10 @@ class Shard final : public EmbeddingStore {
   KeptRows kept_;
   std::unique_ptr<PushLog> log_;  // null: none
   Mutex apply_mutex_;  // with a log: one exchange's pushes at a time
+  Mutex memory_mutex_;  // with a limit of memory: one decision about it at a time
+  std::size_t granted_bytes_ HET_GUARDED_BY(memory_mutex_) = 0;
+  // While a log is replayed, whose rows have been taken once: no limit is asked.
+  bool replaying_ = false;
   LogBase restored_ HET_GUARDED_BY(administration_mutex_);  // files of loaded_
   std::uint64_t job_call_ HET_GUARDED_BY(administration_mutex_) = 0;
   std::string job_name_ HET_GUARDED_BY(administration_mutex_);

@@ -46,6 +46,7 @@ Result<CheckpointProgress> Shard::Snapshot(const SnapshotRequest& request) {
     if (log_ != nullptr) {
       const Result<std::uint64_t> begun = log_->Begin(Head(tables));
       HET_RETURN_IF_ERROR(begun.status());
+      HET_RETURN_IF_ERROR(LogRefusals());
       segment = *begun;
     }
     for (auto& table : tables) {
@@ -111,7 +112,7 @@ Result<CheckpointProgress> Shard::Restore(const RestoreRequest& request) {
         from, [this](const TableSpec& spec) { return CheckFits(spec); }, &job);
     HET_RETURN_IF_ERROR(tables.status());
     std::size_t bytes = 0;
-    for (const auto& [id, table] : *tables) bytes += table->BytesWithReserved();
+    for (const auto& [id, table] : *tables) bytes += table->BytesOfRows();
     if (max_memory_bytes_ > 0 && bytes > max_memory_bytes_) {
       return ResourceExhausted("the checkpoint's rows take ", bytes,
                                " bytes at this shard, its --max-memory is ",
@@ -156,6 +157,7 @@ Status Shard::ReplaceTables() {
     for (const auto& [id, table] : tables) all.push_back(table);
     const Result<std::uint64_t> begun = log_->Begin(Head(all));
     HET_RETURN_IF_ERROR(begun.status());
+    HET_RETURN_IF_ERROR(LogRefusals());
     HET_RETURN_IF_ERROR(log_->SetBase(*begun, restored_));
   }
   {

@@ -24,26 +24,43 @@ Status Shard::CheckReplySize(
 }
 
 Status Shard::CheckMemory(const std::vector<std::shared_ptr<Table>>& tables,
-                          const std::vector<Span<const RowId>>& ids) const {
+                          const std::vector<Span<const RowId>>& ids,
+                          NewRows* room) {
+  // Most exchanges would fit if all of their rows were new.
   std::size_t bytes = 0;
-  {
-    MutexLock lock(&mutex_);
-    for (const auto& [id, table] : tables_) bytes += table->BytesWithReserved();
-  }
-  if (bytes <= max_memory_bytes_) return OkStatus();
-  // Most of what was reserved is for rows that are there.
-  std::size_t created = 0;
   for (std::size_t t = 0; t < tables.size(); ++t) {
-    const std::size_t fresh = tables[t]->CountNew(ids[t]);
-    created += fresh;
-    bytes -= (ids[t].size() - fresh) * tables[t]->BytesOfRow();
+    bytes += ids[t].size() * tables[t]->BytesOfRow();
   }
-  if (created == 0 || bytes <= max_memory_bytes_) return OkStatus();
-  return ResourceExhausted(
-      "with ", created, " new rows the tables of this shard would take ", bytes,
-      " bytes, its limit is ", max_memory_bytes_, ": nothing of this was applied; ",
-      "raise its --max-memory, use more shards, or drop a table (reads and updates ",
-      "of the rows that are there go on)");
+  MutexLock lock(&memory_mutex_);
+  std::size_t taken = granted_bytes_;
+  for (const auto& table : AllTables()) taken += table->BytesOfRows();
+  std::size_t created = 0;
+  if (taken + bytes > max_memory_bytes_) {
+    bytes = 0;
+    for (std::size_t t = 0; t < tables.size(); ++t) {
+      const std::size_t fresh = tables[t]->CountNew(ids[t]);
+      created += fresh;
+      bytes += fresh * tables[t]->BytesOfRow();
+    }
+    if (created > 0 && taken + bytes > max_memory_bytes_) {
+      return ResourceExhausted(
+          "with ", created, " new rows the tables of this shard would take ",
+          taken + bytes, " bytes, its limit is ", max_memory_bytes_,
+          ": nothing of this was applied here; raise its --max-memory, use more ",
+          "shards, or drop a table. Whoever pushes no new rows goes on; this worker ",
+          "has lost an update, and its caches of these tables stop");
+    }
+  }
+  granted_bytes_ += bytes;
+  room->Hold(this, bytes);
+  return OkStatus();
+}
+
+void Shard::NewRows::Release() {
+  if (shard_ == nullptr) return;
+  MutexLock lock(&shard_->memory_mutex_);
+  shard_->granted_bytes_ -= bytes_;
+  shard_ = nullptr;
 }
 
 }  // namespace het

@@ -3,7 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <numeric>
+#include <thread>
 
 #include "kernels/shard/shard.h"
 #include "kernels/testing/checkpoint_site.h"
@@ -102,6 +104,49 @@ TEST_F(ShardLimits, ARefusalStaysOneWhenItIsRepeatedAfterThereIsRoom) {
   EXPECT_EQ(Push(0, 500, 2).status().code(), StatusCode::kResourceExhausted);
   ASSERT_TRUE(Push(0, 500, 3).ok());
   EXPECT_EQ(Push(0, 1, 4)->tables[0].fetched[0].values[0], 2);
+}
+
+TEST_F(ShardLimits, WhatOthersUpdateMeanwhileTakesNoRoom) {
+  options_.max_memory_bytes = std::size_t{4} << 20;
+  Open();
+  constexpr RowId kRows = 80000;  // 36 bytes each: 2.9 MB
+  ASSERT_TRUE(Push(0, kRows, 1).ok());
+  std::atomic<bool> done{false};
+  std::vector<std::thread> others;
+  for (Incarnation worker = 1; worker <= 2; ++worker) {
+    others.emplace_back([&, worker] {
+      for (std::uint64_t sequence = 1; !done; ++sequence) {
+        EXPECT_TRUE(Push(0, kRows, sequence, worker).ok());
+      }
+    });
+  }
+  for (std::uint64_t sequence = 2; sequence < 200; ++sequence) {
+    const Status status =
+        Push(kRows + static_cast<RowId>(sequence), 1, sequence).status();
+    EXPECT_TRUE(status.ok()) << status.ToString();
+  }
+  done = true;
+  for (std::thread& other : others) other.join();
+}
+
+// Whoever asks at the same moment is granted what there is once.
+TEST_F(ShardLimits, WorkersAtTheSameMomentDoNotPassTheLimitTogether) {
+  options_.max_memory_bytes = std::size_t{1} << 20;
+  Open();
+  std::atomic<std::int64_t> granted{0};
+  std::vector<std::thread> workers;
+  for (Incarnation worker = 1; worker <= 4; ++worker) {
+    workers.emplace_back([&, worker] {
+      for (std::uint64_t sequence = 1; sequence <= 100; ++sequence) {
+        const auto first = static_cast<RowId>(worker * 1000000 + sequence * 1000);
+        if (Push(first, 500, sequence, worker).ok()) granted += 500;
+      }
+    });
+  }
+  for (std::thread& worker : workers) worker.join();
+  EXPECT_EQ(Rows(), granted);
+  EXPECT_LE(Rows() * 36, std::int64_t{1} << 20);
+  EXPECT_GT((Rows() + 500) * 36, std::int64_t{1} << 20) << "and what there is, is used";
 }
 
 TEST_F(ShardLimits, TablesDimensionsAndWorkers) {

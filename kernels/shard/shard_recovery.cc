@@ -18,7 +18,6 @@ class Shard::Recovery final : public LogReplayer {
     shard_->incarnation_ = head.shard;
     for (const auto& [worker, next] : head.workers) {
       const auto order = shard_->FindWorker(worker);
-      if (order == nullptr) return TooManyWorkers();
       if (begun_ && next > order->next_to_take()) {
         return DataLoss("exchanges from ", order->next_to_take(), " to ",
                         next - 1, " of a worker are missing before this");
@@ -35,7 +34,6 @@ class Shard::Recovery final : public LogReplayer {
 
   Status Exchange(const ExchangeRequest& request) override {
     const auto order = shard_->FindWorker(request.header.worker);
-    if (order == nullptr) return TooManyWorkers();
     if (request.header.sequence < order->next_to_take()) return OkStatus();
     for (const TableExchange& exchange : request.tables) {
       const auto table = shard_->FindTable(exchange.table);
@@ -58,6 +56,16 @@ class Shard::Recovery final : public LogReplayer {
     return shard_->Assign(table, staleness, ids, rows);
   }
 
+  Status Refusal(const ExchangeHeader& header, const Status& status) override {
+    const auto order = shard_->FindWorker(header.worker);
+    order->NoteRefused(header.sequence, status);
+    // One that is logged again, at the beginning of a segment, has its number.
+    if (header.sequence >= order->next_to_take()) {
+      order->SetNext(header.sequence + 1);
+    }
+    return OkStatus();
+  }
+
   Status Drop(TableId table) override {
     MutexLock lock(&shard_->mutex_);
     shard_->tables_.erase(table);
@@ -65,11 +73,6 @@ class Shard::Recovery final : public LogReplayer {
   }
 
  private:
-  Status TooManyWorkers() const {
-    return FailedPrecondition("the log is of more than ", shard_->max_workers_,
-                              " workers: raise --max-workers");
-  }
-
   Shard* const shard_;
   bool begun_ = false;  // what comes before the first head is in the base
 };
@@ -88,11 +91,14 @@ Result<std::shared_ptr<Shard>> Shard::Open(const Options& options) {
     for (auto& [id, table] : *rows) shard->tables_[id] = std::move(table);
   }
   Recovery recovery(shard.get());
+  shard->replaying_ = true;
   HET_RETURN_IF_ERROR(log->Replay(&recovery));
+  shard->replaying_ = false;
   // Its tables are known from the segments before, or the base. Naming them again
   // would close rounds that are open.
   HET_RETURN_IF_ERROR(log->Begin(shard->Head({})).status());
   shard->log_ = std::move(log);
+  HET_RETURN_IF_ERROR(shard->LogRefusals());
   return shard;
 }
 
@@ -105,6 +111,22 @@ LogHead Shard::Head(const std::vector<std::shared_ptr<Table>>& tables) const {
     head.workers.push_back({worker, order->next_to_take()});
   }
   return head;
+}
+
+Status Shard::LogRefusals() {
+  std::vector<std::pair<ExchangeHeader, Status>> refusals;
+  {
+    MutexLock lock(&mutex_);
+    for (const auto& [worker, order] : workers_) {
+      for (auto& [sequence, status] : order->Refusals()) {
+        refusals.push_back({{worker, incarnation_, sequence}, status});
+      }
+    }
+  }
+  for (const auto& [header, status] : refusals) {
+    HET_RETURN_IF_ERROR(log_->AppendRefusal(header, status));
+  }
+  return OkStatus();
 }
 
 Status Shard::AwaitDurable() const {

@@ -114,6 +114,40 @@ TEST_F(ShardRecovery, ADroppedTableStaysDroppedAndAnotherOfItsNameIsNew) {
   EXPECT_TRUE(Send(*Request(22)).ok());
 }
 
+TEST_F(ShardRecovery, ARefusedExchangeStaysRefusedOverRestartsAndCheckpoints) {
+  options_.max_memory_bytes = 64;  // no row at all
+  Open();
+  auto push = std::make_unique<OwnedRequest>();
+  push->Add(Spec("a").id()).Push(1, 1, 1, {1, 1}).Push(2, 1, 1, {1, 1});
+  push->header = {7, shard_->incarnation(), 1};
+  ASSERT_EQ(Send(*push).code(), StatusCode::kResourceExhausted);
+  options_.max_memory_bytes = 0;  // as its message says
+  for (int again = 0; again < 3; ++again) {
+    Open();
+    const Status status = Send(*push);
+    EXPECT_EQ(status.code(), StatusCode::kResourceExhausted) << again;
+    EXPECT_NE(status.message().find("--max-memory"), std::string::npos);
+    const auto saved = site_.Save(*shard_, "c" + std::to_string(again));
+    EXPECT_TRUE(saved.ok()) << saved.status().ToString();
+  }
+  EXPECT_EQ(shard_->Stats()->front().tables[0].rows, 0);
+  push->header.sequence = 2;
+  EXPECT_TRUE(Send(*push).ok());
+}
+
+TEST_F(ShardRecovery, LimitsDoNotKeepAShardFromComingBack) {
+  const std::vector<RowId> ids = {1, 2, 3};
+  const std::vector<float> rows(6, 1);
+  ASSERT_TRUE(shard_->Assign(Spec("a").id(), 0, ids, rows).ok());
+  ASSERT_TRUE(Send(*Request(1)).ok());
+  options_.max_memory_bytes = 1;
+  options_.max_tables = 1;
+  options_.max_dimension = 1;
+  options_.max_workers = 1;
+  Open();
+  EXPECT_EQ(shard_->Stats()->front().tables.size(), 2u);
+}
+
 TEST_F(ShardRecovery, ARoundThatIsOpenStaysOpenOverRestarts) {
   Shard twin;
   for (Shard* shard : {shard_.get(), &twin}) {

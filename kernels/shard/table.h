@@ -130,11 +130,8 @@ class Table {
 
   // How many of the ids have no row; one that is given twice counts twice.
   std::size_t CountNew(Span<const RowId> ids) const;
-  // What the rows take that are there or have been reserved, about: values,
-  // slots, clock and index. Cheap.
-  std::size_t BytesWithReserved() const {
-    return (rows_ + reserved_) * BytesOfRow();
-  }
+  // What the rows take, about: values, slots, clock and index. Cheap.
+  std::size_t BytesOfRows() const { return rows_ * BytesOfRow(); }
   std::size_t BytesOfRow() const { return row_bytes_ + kIndexBytesOfRow; }
 
  private:

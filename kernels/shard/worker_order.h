@@ -57,6 +57,11 @@ class WorkerOrder {
       HET_EXCLUDES(mutex_);
   // OK: it was not refused.
   Status Refusal(std::uint64_t sequence) HET_EXCLUDES(mutex_);
+  // All that are remembered.
+  std::map<std::uint64_t, Status> Refusals() HET_EXCLUDES(mutex_) {
+    MutexLock lock(&mutex_);
+    return refused_;
+  }
   // Of a worker that comes back from a log. REQUIRES: before the first Submit.
   void SetNext(std::uint64_t next) HET_EXCLUDES(mutex_) {
     MutexLock lock(&mutex_);

@@ -108,6 +108,19 @@ Status ReplayRecord(const BlockFileReader::Block& block,
       if (!decoder.fits()) return BadRecord();
       return replayer->Assign(table, staleness, ids, floats);
     }
+    case kLogRefusal: {
+      ExchangeHeader header;
+      header.worker = decoder.Take<std::uint64_t>();
+      header.sequence = decoder.Take<std::uint64_t>();
+      const auto code = decoder.Take<std::uint32_t>();
+      const std::string message = decoder.TakeString();
+      constexpr auto kLast = static_cast<std::uint32_t>(StatusCode::kUnauthenticated);
+      if (!decoder.fits() || header.sequence == 0 || code == 0 || code > kLast) {
+        return BadRecord();
+      }
+      return replayer->Refusal(header,
+                               Status(static_cast<StatusCode>(code), message));
+    }
     case kLogDrop: {
       const auto table = decoder.Take<std::uint64_t>();
       if (!decoder.fits()) return BadRecord();

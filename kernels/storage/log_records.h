@@ -28,6 +28,7 @@ enum LogRecord : std::uint32_t {
   kLogAssign = 18,
   kLogBase = 19,  // of a file of its own
   kLogDrop = 20,
+  kLogRefusal = 21,
 };
 
 // What a segment begins with.
@@ -49,6 +50,8 @@ class LogReplayer {
   virtual Status Assign(TableId table, Staleness staleness,
                         Span<const RowId> ids, Span<const float> rows) = 0;
   virtual Status Drop(TableId table) = 0;
+  // An exchange that was refused, and with what; maybe again.
+  virtual Status Refusal(const ExchangeHeader& header, const Status& status) = 0;
 };
 
 std::string EncodeHead(const LogHead& head);

@@ -315,6 +315,17 @@ Status PushLog::AppendTable(const TableSpec& spec) {
   return Append(kLogTable, {&piece, 1});
 }
 
+Status PushLog::AppendRefusal(const ExchangeHeader& header,
+                              const Status& status) {
+  Encoder encoder;
+  encoder.Put(std::uint64_t{header.worker});
+  encoder.Put(std::uint64_t{header.sequence});
+  encoder.Put(static_cast<std::uint32_t>(status.code()));
+  encoder.PutString(status.message());
+  const Span<const char> piece = encoder.bytes();
+  return Append(kLogRefusal, {&piece, 1});
+}
+
 Status PushLog::AppendDrop(TableId table) {
   Encoder encoder;
   encoder.Put(std::uint64_t{table});

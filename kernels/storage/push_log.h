@@ -90,6 +90,8 @@ class PushLog {
   Status AppendAssign(TableId table, Staleness staleness, Span<const RowId> ids,
                       Span<const float> rows) HET_EXCLUDES(mutex_);
   Status AppendDrop(TableId table) HET_EXCLUDES(mutex_);
+  Status AppendRefusal(const ExchangeHeader& header, const Status& status)
+      HET_EXCLUDES(mutex_);
 
   // Calls `done` when everything that has been appended is as durable as was
   // asked for: at once, or after a sync on the log's own thread.

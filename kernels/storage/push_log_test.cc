@@ -80,6 +80,11 @@ class Listener final : public LogReplayer {
                     std::to_string(rows.size()));
     return OkStatus();
   }
+  Status Refusal(const ExchangeHeader& header, const Status& status) override {
+    lines.push_back("refused " + std::to_string(header.worker) + ":" +
+                    std::to_string(header.sequence) + " " + status.ToString());
+    return OkStatus();
+  }
   Status Drop(TableId table) override {
     lines.push_back("drop " + std::to_string(table));
     return OkStatus();
@@ -140,6 +145,7 @@ TEST_F(PushLogTest, RecordsComeBackInOrder) {
     const std::vector<float> rows = {1, 2, 3, 4};
     ASSERT_TRUE(log->AppendAssign(77, kUnboundedStaleness, ids, rows).ok());
     ASSERT_TRUE(log->AppendDrop(78).ok());
+    ASSERT_TRUE(log->AppendRefusal({2, 0, 10}, NotFound("no table")).ok());
     ASSERT_TRUE(log->AppendTable(Spec()).ok());
   }
   const auto log = Open();
@@ -151,7 +157,9 @@ TEST_F(PushLogTest, RecordsComeBackInOrder) {
       "exchange 1:3 [11 -1@2*3 6@7*8 = 4 5 9 10]",
       "exchange 2:9",
       "assign 77 " + std::to_string(kUnboundedStaleness) + " 2 4",
-      "drop 78", "table t"};
+      "drop 78",
+      "refused 2:10 NOT_FOUND: no table",
+      "table t"};
   EXPECT_EQ(Lines(*log), expected);
 }
 

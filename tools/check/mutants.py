@@ -346,9 +346,9 @@ MUTANTS = (
         "a-refused-exchange-leaves-no-number-in-the-log",
         "exactly once, across restarts",
         "shard/shard.cc",
-        "  if (!reply.ok() && log_ != nullptr) {\n",
-        "  if (false) {\n",
-        ((SHARD_RECOVERY, "*NumbersOfReadsAndRefused*"),),
+        "      HET_RETURN_IF_ERROR(log_->AppendRefusal(request.header, reply.status()));\n",
+        "",
+        ((SHARD_RECOVERY, "*NumbersOfReadsAndRefused*"), (SHARD_RECOVERY, "*ARefusedExchangeStaysRefused*")),
     ),
     Mutant(
         "damage-is-taken-for-an-unfinished-write",
