@@ -24,7 +24,7 @@ namespace {
 // How often a shard is asked that does not answer yet.
 constexpr std::chrono::milliseconds kLook(500);
 // How often a connection has to be ended before it is meant for this worker.
-constexpr int kEndedOnPurpose = 6;
+constexpr int kEndedOnPurpose = 3;
 
 std::shared_ptr<grpc::Channel> MakeChannel(
     const ShardClientOptions& options,
@@ -61,7 +61,7 @@ bool Has(const std::string& message, const char* words) {
 // gRPC's words for a handshake that failed; waiting would not change it.
 bool IsHandshakeFailure(const std::string& message) {
   return Has(message, "andshake failed") || Has(message, "peer certificate") ||
-         Has(message, "verify failed");
+         Has(message, "verify failed") || Has(message, "Verification Check failed");
 }
 
 // ... and for a connection that has been taken and ended.
