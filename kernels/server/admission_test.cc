@@ -167,7 +167,10 @@ TEST_F(Admission, AStrangersMessageIsNotRead) {
   };
   const std::size_t before = resident();
   const grpc::Status status = stub->Assign(&context, request, &reply);
-  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAUTHENTICATED);
+  // By its answer, or by the end of a connection that has sent too much.
+  EXPECT_TRUE(status.error_code() == grpc::StatusCode::UNAUTHENTICATED ||
+              status.error_code() == grpc::StatusCode::UNAVAILABLE)
+      << status.error_message();
   // The client's own message is serialized once; the server's copy would be the
   // second.
   EXPECT_LT(resident() - before, std::size_t{400} << 20);
