@@ -68,6 +68,17 @@ std::uint64_t ReceivedBytes(int descriptor) {
   return info.tcpi_bytes_received;
 }
 
+// Ends a connection at once, whoever else has a descriptor of it: what has been
+// received and not read is dropped, and the peer is told. After a shutdown alone
+// gRPC, while it does not read, would keep it.
+void Abort(int descriptor) {
+  sockaddr nowhere = {};
+  nowhere.sa_family = AF_UNSPEC;
+  if (connect(descriptor, &nowhere, sizeof nowhere) != 0) {
+    shutdown(descriptor, SHUT_RDWR);  // a socket of the file system
+  }
+}
+
 Status CannotListen(const std::string& address) {
   return AlreadyExists("cannot listen on ", address,
                        ": the port is in use, or the address does not belong to "
@@ -243,6 +254,9 @@ void ConnectionAcceptor::Run() {
         Accept(descriptor);
         strangers = true;
       } else {
+        // gRPC's own end has both; what it wrote is on its way.
+        const bool by_peer = (events[i].events & (EPOLLHUP | EPOLLERR)) == 0;
+        if (by_peer) Abort(descriptor);
         Ended(descriptor);
       }
     }
@@ -314,8 +328,6 @@ void ConnectionAcceptor::Ended(int descriptor) {
   }
   // A probe of the port says nothing, and is none of those.
   const bool spoke = ReceivedBytes(descriptor) > 1;  // its end counts as one
-  // gRPC may not have noticed: it does not read while its answers are not taken.
-  shutdown(descriptor, SHUT_RDWR);
   close(descriptor);  // which takes it out of the epoll set, too
   if (!ended.called && spoke) {
     options_.refused("ended without a call", ended.peer);
@@ -331,7 +343,7 @@ bool ConnectionAcceptor::EndStrangers() {
     if (connection.admitted || connection.peer == "unix:") continue;
     if (now - connection.came >= options_.patience ||
         ReceivedBytes(descriptor) > options_.unadmitted_bytes) {
-      shutdown(descriptor, SHUT_RDWR);  // gRPC notices, and so does the epoll set
+      Abort(descriptor);  // gRPC notices, and so does the epoll set
     } else {
       others = true;
     }
@@ -350,7 +362,7 @@ bool ConnectionAcceptor::EndOldestStranger() {
   }
   if (oldest == nullptr) return false;
   connections_[oldest->first].ending = true;
-  shutdown(oldest->first, SHUT_RDWR);
+  Abort(oldest->first);
   return true;
 }
 
