@@ -1,9 +1,11 @@
 // DecodeRequest: whatever comes is decoded or refused with DATA_LOSS. What is
 // decoded says the same to protobuf, and again after it has been encoded.
 //
-// Input: a byte that says in which pieces it comes, then the message.
+// Input: a byte that says in which pieces it comes and how many ids it may have,
+// then the message.
 
 #include <cmath>
+#include <limits>
 
 #include "kernels/fuzz/message_bytes.h"
 #include "kernels/store/check_request.h"
@@ -155,12 +157,29 @@ void RequireSameAgain(const ExchangeRequest& request) {
   }
 }
 
+void RequireAtMost(std::size_t limit, const ExchangeRequest& request) {
+  std::size_t ids = 0, clocks = 0;
+  for (const TableExchange& table : request.tables) {
+    ids += table.push_ids.size() + table.validate_ids.size() +
+           table.fetch_ids.size();
+    clocks += table.push_clocks.size() + table.validate_clocks.size();
+  }
+  Require(ids <= limit && clocks <= limit, "no more ids or clocks than allowed");
+}
+
 void Decode(Span<const std::uint8_t> bytes, std::uint8_t shape) {
   DecodedRequest decoded;
   TrafficBytes kinds;
+  constexpr std::size_t kNoLimit = std::numeric_limits<std::size_t>::max();
+  const std::size_t limit = shape < 32 ? kNoLimit : shape / 32 * 4;
   const Status status =
-      DecodeRequest(MessageOf(bytes, shape), &decoded, &kinds);
-  if (!status.ok()) return RequireRefusal(status, {StatusCode::kDataLoss});
+      DecodeRequest(MessageOf(bytes, shape), &decoded, &kinds, limit);
+  if (!status.ok()) {
+    if (limit == kNoLimit) RequireRefusal(status, {StatusCode::kDataLoss});
+    return RequireRefusal(
+        status, {StatusCode::kDataLoss, StatusCode::kFailedPrecondition});
+  }
+  RequireAtMost(limit, decoded.request);
   Require(kinds.total() == static_cast<std::int64_t>(bytes.size()),
           "every byte that came is of a kind");
   RequireSame(decoded.request, bytes);
