@@ -2,8 +2,8 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
-#include <netdb.h>
 #include <linux/tcp.h>  // glibc's tcp_info ends before what has been received
+#include <netdb.h>
 #include <netinet/in.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -25,7 +25,7 @@ constexpr int kLookMilliseconds = 20;
 // After how long without a word a peer is asked whether it is there.
 constexpr int kAliveSeconds = 60;
 
-// gRPC would replace a socket file, whoever listens on it.
+// Its file may be what a server has left that has ended.
 bool SomebodyListens(const sockaddr_un& address) {
   const int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (probe < 0) return false;

@@ -1,7 +1,6 @@
 #include "kernels/server/shard_server.h"
 
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
-#include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/impl/codegen/server_callback_handlers.h>
 #include <grpcpp/impl/codegen/service_type.h>
 #include <grpcpp/impl/server_builder_option.h>
@@ -136,8 +135,8 @@ Result<std::unique_ptr<ShardServer>> ShardServer::Start(
     server->metrics_ = std::move(page).Take();
   }
 
-  // ShardService answers health checks itself: gRPC's would read a stranger's message.
-  grpc::EnableDefaultHealthCheckService(false);
+  // No health service of gRPC's, which would read a stranger's message:
+  // ShardService answers.
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::ServerBuilder builder;
   if (!options.reflection) {

@@ -251,10 +251,7 @@ void ShardService::Exchange(Call* call) {
 }
 
 Status ShardService::Assign(const v1::AssignRequest& request, v1::AssignReply*) {
-  if (request.shard() != 0 && request.shard() != incarnation_) {
-    return FailedPrecondition("Assign: the shard has been restarted, and the rows "
-                              "it held are gone; restart the job");
-  }
+  if (request.shard() != 0) HET_RETURN_IF_ERROR(CheckMeant(request.shard()));
   if (request.rows().size() % sizeof(float) != 0) {
     return InvalidArgument("Assign: ", request.rows().size(),
                            " bytes of rows are not a number of float32 values");
@@ -273,12 +270,15 @@ Status ShardService::Assign(const v1::AssignRequest& request, v1::AssignReply*) 
                         static_cast<Staleness>(request.staleness()), ids, rows);
 }
 
+Status ShardService::CheckMeant(Incarnation shard) const {
+  if (shard == incarnation_) return OkStatus();
+  return FailedPrecondition("the shard has been restarted, and the rows it held "
+                            "are gone; restart the job");
+}
+
 Status ShardService::CheckMeant(Incarnation shard,
                                 const CheckpointPlace& place) {
-  if (shard != incarnation_) {
-    return FailedPrecondition("the shard has been restarted, and the rows it "
-                              "held are gone; restart the job");
-  }
+  HET_RETURN_IF_ERROR(CheckMeant(shard));
   MutexLock lock(&mutex_);
   if (place_.count == 0) {
     // One that has been restarted: its place is what it was for the worker.
@@ -293,31 +293,31 @@ Status ShardService::CheckMeant(Incarnation shard,
                             place.shard, " of ", place.shards);
 }
 
-Status ShardService::Snapshot(const v1::SnapshotRequest& request,
-                              v1::CheckpointProgress* reply) {
-  SnapshotRequest own = FromMessage(request);
+template <typename Own, typename Request>
+Status ShardService::AskCheckpoint(
+    Result<CheckpointProgress> (EmbeddingStore::*ask)(const Own&),
+    const Request& request, v1::CheckpointProgress* reply) {
+  Own own = FromMessage(request);
   HET_RETURN_IF_ERROR(CheckMeant(request.shard(), own.place));
   own.place.directory = options_.checkpoint_directory;
-  const auto progress = store_->Snapshot(own);
+  const auto progress = (store_.get()->*ask)(own);
   if (progress.ok()) *reply = ToMessage(*progress);
   return progress.status();
+}
+
+Status ShardService::Snapshot(const v1::SnapshotRequest& request,
+                              v1::CheckpointProgress* reply) {
+  return AskCheckpoint(&EmbeddingStore::Snapshot, request, reply);
 }
 
 Status ShardService::Restore(const v1::RestoreRequest& request,
                              v1::CheckpointProgress* reply) {
-  RestoreRequest own = FromMessage(request);
-  HET_RETURN_IF_ERROR(CheckMeant(request.shard(), own.place));
-  own.place.directory = options_.checkpoint_directory;
-  const auto progress = store_->Restore(own);
-  if (progress.ok()) *reply = ToMessage(*progress);
-  return progress.status();
+  return AskCheckpoint(&EmbeddingStore::Restore, request, reply);
 }
 
 Status ShardService::DropTable(const v1::DropTableRequest& request,
                                v1::DropTableReply*) {
-  if (request.shard() != 0 && request.shard() != incarnation_) {
-    return FailedPrecondition("DropTable: the shard has been restarted since");
-  }
+  if (request.shard() != 0) HET_RETURN_IF_ERROR(CheckMeant(request.shard()));
   if (!options_.drop_table) {
     return Unimplemented("DropTable: what is served here cannot drop tables");
   }
@@ -325,9 +325,7 @@ Status ShardService::DropTable(const v1::DropTableRequest& request,
 }
 
 Status ShardService::Stop(const v1::StopRequest& request, v1::StopReply*) {
-  if (request.shard() != 0 && request.shard() != incarnation_) {
-    return FailedPrecondition("Stop: the shard has been restarted since");
-  }
+  if (request.shard() != 0) HET_RETURN_IF_ERROR(CheckMeant(request.shard()));
   if (!options_.stop) {
     return Unimplemented("Stop: this shard ends with the process it is part of");
   }

@@ -84,6 +84,11 @@ class ShardService final : public grpc::CallbackGenericService {
                    v1::DropTableReply* reply);
   Status Stop(const v1::StopRequest& request, v1::StopReply* reply);
 
+  // Snapshot and Restore.
+  template <typename Own, typename Request>
+  Status AskCheckpoint(
+      Result<CheckpointProgress> (EmbeddingStore::*ask)(const Own&),
+      const Request& request, v1::CheckpointProgress* reply);
   template <typename Request, typename Reply>
   void AddMethod(const char* name, Role role,
                  Status (ShardService::*answer)(const Request&, Reply*));
@@ -94,6 +99,7 @@ class ShardService final : public grpc::CallbackGenericService {
              const Status& outcome) HET_EXCLUDES(mutex_);
   Status CheckPlace(const v1::HelloRequest& request) HET_EXCLUDES(mutex_);
   // FAILED_PRECONDITION: the call means another incarnation, or another place.
+  Status CheckMeant(Incarnation shard) const;
   Status CheckMeant(Incarnation shard, const CheckpointPlace& place)
       HET_EXCLUDES(mutex_);
 
