@@ -58,8 +58,8 @@ def _print(reports: list[dict[str, Any]]) -> None:
         shards.add_row(*(cells[name] for name in (*_COLUMNS, "refused")))
         for way in WAYS:
             sizes = one[f"{way}_bytes"]
-            cells = [decimal(size) for size in (*(sizes[kind] for kind in KINDS), sum(sizes.values()))]
-            wire.add_row(escape(one["address"]), way, *cells)
+            shown = (*(sizes[kind] for kind in KINDS), sum(sizes.values()))
+            wire.add_row(escape(one["address"]), way, *map(decimal, shown))
         for table in one["tables"]:
             tables.add_row(
                 escape(one["address"]),

@@ -255,9 +255,7 @@ void ConnectionAcceptor::Run() {
         strangers = true;
       } else {
         // gRPC's own end has both; what it wrote is on its way.
-        const bool by_peer = (events[i].events & (EPOLLHUP | EPOLLERR)) == 0;
-        if (by_peer) Abort(descriptor);
-        Ended(descriptor);
+        Ended(descriptor, (events[i].events & (EPOLLHUP | EPOLLERR)) == 0);
       }
     }
     const auto now = std::chrono::steady_clock::now();
@@ -313,7 +311,7 @@ void ConnectionAcceptor::Accept(int listener) {
   options_.accepted(listener, connection);
 }
 
-void ConnectionAcceptor::Ended(int descriptor) {
+void ConnectionAcceptor::Ended(int descriptor, bool by_peer) {
   Connection ended;
   {
     MutexLock lock(&mutex_);
@@ -321,15 +319,16 @@ void ConnectionAcceptor::Ended(int descriptor) {
     if (found == connections_.end()) return;
     ended = std::move(found->second);
     connections_.erase(found);
-    const auto by_peer = by_peer_.find(ended.peer);
-    if (by_peer != by_peer_.end() && by_peer->second == descriptor) {
-      by_peer_.erase(by_peer);
+    const auto latest = by_peer_.find(ended.peer);
+    if (latest != by_peer_.end() && latest->second == descriptor) {
+      by_peer_.erase(latest);
     }
   }
-  // A probe of the port says nothing, and is none of those.
-  const bool spoke = ReceivedBytes(descriptor) > 1;  // its end counts as one
+  ended.received = std::max(ended.received, ReceivedBytes(descriptor));
+  if (by_peer) Abort(descriptor);
   close(descriptor);  // which takes it out of the epoll set, too
-  if (!ended.called && spoke) {
+  // A probe of the port says nothing, and is none of those; its end counts as one.
+  if (!ended.called && ended.received > 1) {
     options_.refused("ended without a call", ended.peer);
   }
 }
@@ -338,11 +337,16 @@ bool ConnectionAcceptor::EndStrangers() {
   const auto now = std::chrono::steady_clock::now();
   bool others = false;
   MutexLock lock(&mutex_);
-  for (const auto& [descriptor, connection] : connections_) {
-    // Those of a socket are not told apart; its file says who may use it.
-    if (connection.admitted || connection.peer == "unix:") continue;
+  for (auto& [descriptor, connection] : connections_) {
+    // Those of a socket are not told apart; its file says who may use it. Those
+    // that have been aborted have nothing received any more.
+    if (connection.admitted || connection.ending || connection.peer == "unix:") {
+      continue;
+    }
+    connection.received = ReceivedBytes(descriptor);
     if (now - connection.came >= options_.patience ||
-        ReceivedBytes(descriptor) > options_.unadmitted_bytes) {
+        connection.received > options_.unadmitted_bytes) {
+      connection.ending = true;
       Abort(descriptor);  // gRPC notices, and so does the epoll set
     } else {
       others = true;
@@ -353,15 +357,16 @@ bool ConnectionAcceptor::EndStrangers() {
 
 bool ConnectionAcceptor::EndOldestStranger() {
   MutexLock lock(&mutex_);
-  const std::pair<const int, Connection>* oldest = nullptr;
-  for (const auto& one : connections_) {
+  std::pair<const int, Connection>* oldest = nullptr;
+  for (auto& one : connections_) {
     if (!one.second.admitted && one.second.peer != "unix:" && !one.second.ending &&
         (oldest == nullptr || one.second.came < oldest->second.came)) {
       oldest = &one;
     }
   }
   if (oldest == nullptr) return false;
-  connections_[oldest->first].ending = true;
+  oldest->second.ending = true;
+  oldest->second.received = ReceivedBytes(oldest->first);
   Abort(oldest->first);
   return true;
 }

@@ -73,7 +73,9 @@ class ConnectionAcceptor {
     std::chrono::steady_clock::time_point came;
     bool called = false;
     bool admitted = false;
-    bool ending = false;
+    bool ending = false;  // aborted; the epoll set is about to say so
+    // As last seen: an abort forgets it.
+    std::uint64_t received = 0;
   };
 
   explicit ConnectionAcceptor(Options options) : options_(std::move(options)) {}
@@ -81,7 +83,8 @@ class ConnectionAcceptor {
   Status ListenOnPort(const std::string& host, const std::string& port);
   void Run();
   void Accept(int listener) HET_EXCLUDES(mutex_);
-  void Ended(int descriptor) HET_EXCLUDES(mutex_);
+  // by_peer: the peer has sent its end, and gRPC may not have seen it.
+  void Ended(int descriptor, bool by_peer) HET_EXCLUDES(mutex_);
   // Ends those without an admitted call that have had their time, or sent more than
   // they may; whether there are others.
   bool EndStrangers() HET_EXCLUDES(mutex_);

@@ -1,6 +1,7 @@
 """The Criteo fuzz targets over their committed inputs, and a file that is cut off inside of its compression."""
 
 import gzip
+import re
 import zlib
 
 import pytest
@@ -39,3 +40,22 @@ def test_a_compressed_file_that_is_damaged_is_named(tmp_path):
         with pytest.raises(ValueError, match=f"{what}.gz ends in .gz but is not") as raised:
             criteo_format.layout_of(file)
         assert isinstance(raised.value.__cause__, cause), what
+
+
+def test_of_inputs_that_are_parsed_together_the_wrong_one_is_named(monkeypatch):
+    corpus = seeds.CORPUS / "criteo_parse"
+    wrong = (corpus / "missing.bin").read_bytes()
+    right = (corpus / "good.bin").read_bytes()
+    together = criteo_parse_fuzz.Together()
+    for _ in range(criteo_parse_fuzz._TOGETHER):
+        together.run(right)
+
+    explain = criteo_format.explain
+    reasons = dict.fromkeys(criteo_parse_fuzz.lines_of(wrong[1:]), "wrong")
+    monkeypatch.setattr(
+        criteo_format, "explain", lambda line, layout, labels: reasons.get(line) or explain(line, layout, labels)
+    )
+    together.run(wrong)
+    with pytest.raises(AssertionError, match=re.escape(repr(wrong))):
+        for _ in range(criteo_parse_fuzz._TOGETHER):
+            together.run(right)
