@@ -64,9 +64,13 @@ using Bio = std::unique_ptr<BIO, decltype(&BIO_free)>;
 using Certificate = std::unique_ptr<X509, decltype(&X509_free)>;
 using Key = std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)>;
 
-// The first certificate of the file that has not expired; a chain and a bundle of
-// CAs have several.
-Result<Certificate> ReadCertificate(const std::string& path, const char* what) {
+// What has to be valid of a file of several certificates: of a chain the first one,
+// which is the owner's; of a bundle of CAs any.
+enum class Several { kChain, kBundle };
+
+// The first certificate of the file that is valid.
+Result<Certificate> ReadCertificate(const std::string& path, const char* what,
+                                    Several several) {
   const Result<std::string> pem = ReadFile(path, what);
   HET_RETURN_IF_ERROR(pem.status());
   const Bio bio(BIO_new_mem_buf(pem->data(), static_cast<int>(pem->size())),
@@ -80,6 +84,7 @@ Result<Certificate> ReadCertificate(const std::string& path, const char* what) {
       return certificate;
     }
     expired = true;
+    if (several == Several::kChain) break;
   }
   if (expired) {
     return FailedPrecondition("the ", what, " ", path, " has expired: renew it");
@@ -91,8 +96,9 @@ Result<Certificate> ReadCertificate(const std::string& path, const char* what) {
 // gRPC would only log what is wrong, again and again.
 Status CheckTlsFiles(const Security& security) {
   if (!security.tls_ca.empty()) {
-    HET_RETURN_IF_ERROR(
-        ReadCertificate(security.tls_ca, "certificate of the CA").status());
+    HET_RETURN_IF_ERROR(ReadCertificate(security.tls_ca, "certificate of the CA",
+                                        Several::kBundle)
+                            .status());
   }
   if (security.tls_cert.empty() != security.tls_key.empty()) {
     return InvalidArgument("a TLS certificate and its key belong together, got ",
@@ -100,7 +106,8 @@ Status CheckTlsFiles(const Security& security) {
                                                      : "the certificate alone");
   }
   if (security.tls_cert.empty()) return OkStatus();
-  const auto certificate = ReadCertificate(security.tls_cert, "certificate");
+  const auto certificate =
+      ReadCertificate(security.tls_cert, "certificate", Several::kChain);
   HET_RETURN_IF_ERROR(certificate.status());
   HET_RETURN_IF_ERROR(CheckSecret(security.tls_key, "key"));
   const Result<std::string> pem = ReadFile(security.tls_key, "key");

@@ -199,6 +199,28 @@ def test_a_certificate_for_other_names(authority):
         assert "its certificate is for other names" in words
 
 
+def test_a_bundle_of_cas_while_one_replaces_the_other(tmp_path, authority):
+    other, gone = Authority(tmp_path / "other"), tmp_path / "gone.pem"
+    gone.write_bytes(authority.issue("gone", expired=True)["tls_cert"].read_bytes())
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_bytes(b"".join(path.read_bytes() for path in (gone, authority.path, other.path)))
+    with ShardProcess(security=Security(**authority.issue("shard") | {"tls_ca": bundle})) as shard:
+        for ca in (authority, other):
+            security = Security(**ca.issue("worker") | {"tls_ca": bundle})
+            with ShardClient(shard.address, security=security) as client:
+                assert client.hello().incarnation == shard.incarnation
+        stranger = Authority(tmp_path / "stranger").issue("worker")
+        assert "its CA has not signed" in told(shard.address, Security(**stranger | {"tls_ca": bundle}))
+
+
+def test_a_chain_whose_owners_certificate_has_expired_is_not_started(authority):
+    files = authority.issue("old", expired=True)
+    with files["tls_cert"].open("ab") as chain:
+        chain.write(authority.path.read_bytes())
+    with pytest.raises(ShardError, match="old.pem has expired: renew it"):
+        ShardProcess(security=Security(**files))
+
+
 @pytest.mark.parametrize(
     ("listen", "options", "words"),
     [
@@ -287,6 +309,23 @@ def connections_to(address: str) -> set[int]:
     port = int(address.rpartition(":")[2])
     every = psutil.Process().net_connections()
     return {one.laddr.port for one in every if one.raddr and one.raddr.port == port and one.status == "ESTABLISHED"}
+
+
+def _asks_whether_a_peer_is_alive(address: str, peer: int) -> bool:
+    """Whether the shard's end of a silent connection has TCP's keepalive timer (kind 2 in /proc/net/tcp)."""
+    ends = (int(address.rpartition(":")[2]), peer)
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        _, local, remote, _, _, timer, *_ = line.split()
+        if tuple(int(end.split(":")[1], 16) for end in (local, remote)) == ends:
+            return timer.split(":")[0] == "02"
+    return False
+
+
+def test_a_peer_that_vanished_is_noticed(shard):
+    host, _, port = shard.address.rpartition(":")
+    with socket.create_connection((host, int(port))) as silent:
+        peer = silent.getsockname()[1]
+        wait_until(lambda: _asks_whether_a_peer_is_alive(shard.address, peer), "the keepalive timer")
 
 
 def wait_until(condition: Callable[[], bool], what: str) -> None:

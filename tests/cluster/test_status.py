@@ -20,7 +20,7 @@ def run(*arguments, env=None):
 @pytest.fixture
 def filled(shard):
     with ShardClient(shard.address) as client:
-        table = {"name": "user[0]", "dimension": 4, "initializer": {"name": "zeros"}, "optimizer": {"name": "sgd"}}
+        table = {"name": "user[bold]", "dimension": 4, "initializer": {"name": "zeros"}, "optimizer": {"name": "sgd"}}
         client.call("CreateTable", message("CreateTableRequest")(**table))
         yield shard, client
 
@@ -36,7 +36,7 @@ def test_json_has_what_the_shard_says(filled):
     assert 0 < found["uptime_seconds"] <= stats.uptime_seconds
     assert (found["workers"], found["exchanges"], found["exchanges_per_second"]) == (0, 0, 0.0)
     (table,) = found["tables"]
-    assert (table["name"], table["dimension"], table["optimizer"], table["rows"]) == ("user[0]", 4, "sgd()", 0)
+    assert (table["name"], table["dimension"], table["optimizer"], table["rows"]) == ("user[bold]", 4, "sgd()", 0)
     assert set(found["sent_bytes"]) == {"ids", "clocks", "rows", "gradients", "framing"}
 
 
@@ -44,7 +44,7 @@ def test_tables_name_shard_and_table(filled):
     shard, _ = filled
     result = run("status", shard.address, "--interval", "0")
     assert result.exit_code == 0, result.output
-    assert shard.address in result.stdout and "user[0]" in result.stdout and "gradients" in result.stdout
+    assert shard.address in result.stdout and "user[bold]" in result.stdout and "gradients" in result.stdout
 
 
 @pytest.mark.parametrize("variable", ["HET_TF_SHARDS", "TF_CONFIG"])
