@@ -330,6 +330,23 @@ TEST_F(Admission, WhoSaysNothingDoesNotStayAndWorkersDo) {
   EXPECT_EQ(Refused("ended without a call"), 1) << "probes of a port are none";
 }
 
+// Whoever ends it, and whether or not gRPC has seen the peer's end before.
+TEST_F(Admission, EveryoneWhoSpokeAndDidNotCallIsCounted) {
+  StartServer();
+  constexpr std::int64_t kStrangers = 100;
+  for (std::int64_t i = 0; i < kStrangers; ++i) {
+    const int descriptor = Idle();
+    EXPECT_EQ(write(descriptor, "PRI * ", 6), 6);
+    shutdown(descriptor, SHUT_WR);
+    AwaitEnd(descriptor);
+    close(descriptor);
+  }
+  while (Connect(ClientOptions())->Stats()->front().connections > 1) {
+    std::this_thread::yield();
+  }
+  EXPECT_EQ(Refused("ended without a call"), kStrangers);
+}
+
 TEST_F(Admission, EveryConnectionIsForgottenWhenItEnds) {
   StartServer();
   const auto client = Connect(ClientOptions());
