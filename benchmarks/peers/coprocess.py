@@ -122,10 +122,13 @@ class Coprocess:
                 raise PeerUnavailable(f"{self.name}: ended with {code}\n{self._end_of_log()}")
             self._rest += more
 
+    def log(self, begin: int = 0) -> bytes:
+        """What it has written to its log, from byte `begin` on; where the process writes next stays as it is."""
+        descriptor = self._log.fileno()
+        return os.pread(descriptor, max(0, os.fstat(descriptor).st_size - begin), begin)
+
     def _end_of_log(self) -> str:
-        self._log.seek(0)
-        lines = self._log.read().decode(errors="replace").splitlines()
-        return "\n".join(lines[-10:])
+        return "\n".join(self.log().decode(errors="replace").splitlines()[-10:])
 
     def __enter__(self) -> Self:
         return self

@@ -13,7 +13,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -70,16 +70,20 @@ class Job:
 
 
 @contextlib.contextmanager
-def start(spec: Spec, where: network.Network, patience_seconds: float) -> Iterator[Job]:
+def start(
+    spec: Spec, where: network.Network, patience_seconds: float, more: Mapping[str, str] | None = None
+) -> Iterator[Job]:
     """Starts all processes of a placed experiment and waits until they are ready.
 
     Args:
       patience_seconds: for one to get ready, and for any answer later.
+      more: variables for the environment of all.
 
     Raises:
       PeerUnavailable: a process did not come up; with the end of its log.
     """
     environ = {name: value for name, value in os.environ.items() if not name.startswith(_JOB_VARIABLES)}
+    environ |= more or {}
     everyone: list[Coprocess] = []
     with contextlib.ExitStack() as stack:
 

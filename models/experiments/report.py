@@ -30,7 +30,7 @@ Systems, all with the same model, first rows, batches and SGD:
 
 - **tf_ps**: ParameterServerStrategy, asynchronous; tables partitioned over the servers; batches made distinct in the
   workers' input pipelines, which are ahead of their steps; four steps per scheduled function. Per step and worker: one
-  read and one update of every dense variable and of each table, each one or two RPCs of TensorFlow's runtime.
+  read and one update of every dense variable and of each table.
 - **parallax**: embedding tables on TensorFlow's servers, dense gradients by Horovod, synchronous; distinct rows once
   each way. Per step and worker: two runs of a session (ids there and rows back; ids and gradients there), one
   AllReduce and one barrier.
@@ -280,6 +280,17 @@ def _misses(lines: Lines) -> str:
     )
 
 
+def _calls(lines: Lines) -> str:
+    rows = [[figure["metric"], f"{figure['value']:.2f}"] for figure in _figures(lines, "rpcs")]
+    if not rows:
+        return ""
+    return (
+        "## Remote procedure calls, counted\n\nOf a worker's step of Wide & Deep, of all processes together, in gRPC's "
+        "own traces (`python -m models.experiments.rpcs`). Horovod's collectives are none.\n\n"
+        + table(["system", "calls per step"], rows)
+    )
+
+
 def _scale(lines: Lines) -> str:
     figures = _figures(lines, "scale")
     if not figures:
@@ -316,6 +327,7 @@ def write(lines: Lines, folder: Path) -> Path:
         ("staleness", _staleness(measured)),
         ("dimension", _sweep(measured, "dimension", "Dimension", "dimension")),
         ("workers", _sweep(measured, "workers", "Number of workers", "workers")),
+        ("", _calls(lines)),
         ("", _bytes(lines)),
         ("misses", _misses(lines)),
         ("", _scale(lines)),

@@ -38,8 +38,8 @@ from models.experiments.cells import Cell
 from models.experiments.run import experiment
 from models.train_graphsage import read as read_graph
 
-# Programs that print JSON lines of their own: counted bytes and miss rates.
-COUNTED = ("curves", "scale")
+# Modules that print JSON lines of their own: counted bytes, miss rates and calls.
+COUNTED = {"curves": "benchmarks.curves", "scale": "benchmarks.scale", "rpcs": "models.experiments.rpcs"}
 
 
 def lines_of(file: Path) -> list[dict[str, Any]]:
@@ -110,13 +110,13 @@ class Batches:
         return self._made
 
 
-def counted(name: str, quick: bool) -> Iterator[dict[str, Any]]:
+def counted(module: str, quick: bool) -> Iterator[dict[str, Any]]:
     """The lines of a counting program.
 
     Raises:
       PeerUnavailable: it failed.
     """
-    command = [sys.executable, "-m", f"benchmarks.{name}", *(["--quick"] if quick else [])]
+    command = [sys.executable, "-m", module, *(["--quick"] if quick else [])]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         for line in process.stdout:
@@ -172,7 +172,7 @@ def main(
         if not results.has(settings):
             console.print(f"{name}: counting")
             try:
-                results.add(settings, {"lines": list(counted(name, not full))})
+                results.add(settings, {"lines": list(counted(COUNTED[name], not full))})
             except PeerUnavailable as error:
                 failed.append(name)
                 console.print(f"failed: {error}")

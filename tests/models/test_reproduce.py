@@ -178,6 +178,9 @@ def test_targets_curves_and_staleness(tmp_path):
             {"metric": "payload, 16 bits to hybrid's float32, batch 128, s=100", "value": 100.0, "unit": "kB",
              "ratio": 0.1, "reference": "hybrid"},
         ]},
+        {"settings": {"part": "rpcs", "quick": True}, "lines": [
+            {"metric": "tf_ps, 2 workers, 1 server", "value": 16.0, "unit": "calls per step of a worker"},
+        ]},
     ]  # fmt: skip
     text = report.write(lines, tmp_path).read_text()
     assert row(text, "het_hybrid")[1:3] == ["8", "2.0"]
@@ -186,6 +189,7 @@ def test_targets_curves_and_staleness(tmp_path):
     assert row(text, "inf")[1:3] == ["0.7000", "-0.0500"]
     assert "| reddit | lfu | 70.0 (71) |" in text
     assert "| batch 128, s=100 | 90.0% |" in text
+    assert row(text, "tf_ps, 2 workers, 1 server")[1] == "16.00"
     assert {file.name for file in tmp_path.iterdir()} == {
         "report.md", "convergence.svg", "staleness.svg", "misses.svg",
     }  # fmt: skip
