@@ -12,6 +12,8 @@ input takes is told by explain, for each input.
 from __future__ import annotations
 
 import functools
+import os
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -121,4 +123,5 @@ class Together:
 
 
 if __name__ == "__main__":
-    drive(Together().run)
+    # Given files are run again, each by itself; given folders are where inputs are kept.
+    drive(run if any(map(os.path.isfile, sys.argv[1:])) else Together().run)
