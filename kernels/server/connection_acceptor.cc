@@ -3,13 +3,10 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <linux/tcp.h>  // glibc's tcp_info ends before what has been received
-#include <netdb.h>
 #include <netinet/in.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -20,21 +17,12 @@
 namespace het {
 namespace {
 
-// How often connections without an admitted call are looked at.
+// How often connections without an admitted call are looked at, and how often when
+// somebody has to wait until another one has been handed over.
 constexpr int kLookMilliseconds = 20;
+constexpr int kHurryMilliseconds = 2;
 // After how long without a word a peer is asked whether it is there.
 constexpr int kAliveSeconds = 60;
-
-// Its file may be what a server has left that has ended.
-bool SomebodyListens(const sockaddr_un& address) {
-  const int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (probe < 0) return false;
-  const bool connected =
-      connect(probe, reinterpret_cast<const sockaddr*>(&address),
-              sizeof address) == 0;
-  close(probe);
-  return connected;
-}
 
 // As gRPC's CallbackServerContext::peer() has it.
 std::string PeerName(const sockaddr_storage& address) {
@@ -79,140 +67,23 @@ void Abort(int descriptor) {
   }
 }
 
-Status CannotListen(const std::string& address) {
-  return AlreadyExists("cannot listen on ", address,
-                       ": the port is in use, or the address does not belong to "
-                       "this host (", std::strerror(errno), ")");
-}
-
 }  // namespace
 
 Result<std::unique_ptr<ConnectionAcceptor>> ConnectionAcceptor::Listen(
     Options options) {
-  const std::string listen = options.listen;
-  HET_RETURN_IF_ERROR(CheckAddress(listen));
-  const std::size_t colon = listen.rfind(':');
   std::unique_ptr<ConnectionAcceptor> acceptor(
       new ConnectionAcceptor(std::move(options)));
+  HET_RETURN_IF_ERROR(acceptor->sockets_.Listen(acceptor->options_.listen));
   acceptor->events_ = epoll_create1(EPOLL_CLOEXEC);
   acceptor->wakeup_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (acceptor->events_ < 0 || acceptor->wakeup_ < 0) {
     return Internal("cannot watch connections: ", std::strerror(errno));
   }
-  if (listen.rfind("unix:", 0) == 0) {
-    HET_RETURN_IF_ERROR(acceptor->ListenOnSocket(listen.substr(5)));
-  } else {
-    std::string host = listen.substr(0, colon);
-    if (host.size() > 2 && host.front() == '[' && host.back() == ']') {
-      host = host.substr(1, host.size() - 2);
-    }
-    HET_RETURN_IF_ERROR(acceptor->ListenOnPort(host, listen.substr(colon + 1)));
+  for (const int listener : acceptor->sockets_.descriptors()) {
+    acceptor->Watch(listener, EPOLLIN);
   }
-  for (const int descriptor : acceptor->listeners_) {
-    epoll_event event = {};
-    event.events = EPOLLIN;
-    event.data.fd = descriptor;
-    epoll_ctl(acceptor->events_, EPOLL_CTL_ADD, descriptor, &event);
-  }
-  epoll_event event = {};
-  event.events = EPOLLIN;
-  event.data.fd = acceptor->wakeup_;
-  epoll_ctl(acceptor->events_, EPOLL_CTL_ADD, acceptor->wakeup_, &event);
+  acceptor->Watch(acceptor->wakeup_, EPOLLIN);
   return acceptor;
-}
-
-Status ConnectionAcceptor::CheckAddress(const std::string& listen) {
-  const std::size_t colon = listen.rfind(':');
-  if (colon != std::string::npos && colon + 1 < listen.size()) return OkStatus();
-  return InvalidArgument("cannot listen on '", listen,
-                         "': expected host:port or unix:/path");
-}
-
-Status ConnectionAcceptor::ListenOnSocket(const std::string& path) {
-  address_ = "unix:" + path;
-  sockaddr_un address = {};
-  address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof address.sun_path) {
-    return InvalidArgument("cannot listen on ", address_, ": the path has ",
-                           path.size(), " bytes, at most ",
-                           sizeof address.sun_path - 1, " are possible");
-  }
-  path.copy(address.sun_path, path.size());
-  if (SomebodyListens(address)) {
-    return AlreadyExists("cannot listen on ", address_,
-                         ": the socket is in use, another server answers there");
-  }
-  struct stat there = {};
-  if (lstat(path.c_str(), &there) == 0) {
-    if (!S_ISSOCK(there.st_mode)) {
-      return AlreadyExists("cannot listen on ", address_,
-                           ": a file that is no socket has this name");
-    }
-    unlink(path.c_str());  // of a server that has ended
-  }
-  const int descriptor =
-      socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  listeners_.push_back(descriptor);
-  if (bind(descriptor, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 ||
-      ::listen(descriptor, SOMAXCONN) != 0) {
-    return CannotListen(address_);
-  }
-  socket_path_ = path;
-  return OkStatus();
-}
-
-Status ConnectionAcceptor::ListenOnPort(const std::string& host,
-                                        const std::string& port) {
-  addrinfo hints = {};
-  hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
-  addrinfo* found = nullptr;
-  const int error = getaddrinfo(host.c_str(), port.c_str(), &hints, &found);
-  if (error != 0) {
-    return InvalidArgument("cannot listen on '", options_.listen, "': ",
-                           gai_strerror(error),
-                           "; expected host:port or unix:/path");
-  }
-  const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> all(found,
-                                                               freeaddrinfo);
-  std::uint16_t bound = 0;  // network order; a name may have several addresses
-  Status last = OkStatus();
-  for (addrinfo* one = found; one != nullptr; one = one->ai_next) {
-    const int descriptor =
-        socket(one->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (descriptor < 0) continue;  // a kernel without IPv6
-    const int on = 1, off = 0;
-    // Not SO_REUSEPORT: two servers on one port would each see half of the
-    // workers.
-    setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    std::uint16_t* wanted = nullptr;
-    if (one->ai_family == AF_INET6) {
-      setsockopt(descriptor, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
-      wanted = &reinterpret_cast<sockaddr_in6*>(one->ai_addr)->sin6_port;
-    } else {
-      wanted = &reinterpret_cast<sockaddr_in*>(one->ai_addr)->sin_port;
-    }
-    if (bound != 0) *wanted = bound;
-    sockaddr_storage got = {};
-    socklen_t size = sizeof got;
-    if (bind(descriptor, one->ai_addr, one->ai_addrlen) != 0 ||
-        ::listen(descriptor, SOMAXCONN) != 0 ||
-        getsockname(descriptor, reinterpret_cast<sockaddr*>(&got), &size) != 0) {
-      const int error = errno;
-      last = CannotListen(options_.listen);
-      close(descriptor);
-      // "localhost" may stand for an address that this host does not have.
-      if (error != EADDRNOTAVAIL) return last;
-      continue;
-    }
-    // The port lies at the same place for both families.
-    bound = reinterpret_cast<sockaddr_in*>(&got)->sin_port;
-    listeners_.push_back(descriptor);
-  }
-  if (listeners_.empty()) return last.ok() ? CannotListen(options_.listen) : last;
-  address_ = options_.listen.substr(0, options_.listen.rfind(':') + 1) +
-             std::to_string(ntohs(bound));
-  return OkStatus();
 }
 
 ConnectionAcceptor::~ConnectionAcceptor() {
@@ -224,33 +95,63 @@ ConnectionAcceptor::~ConnectionAcceptor() {
 }
 
 void ConnectionAcceptor::Begin() {
-  thread_ = std::thread([this] { Run(); });
+  accepting_ = std::thread([this] { Run(); });
+  handing_over_ = std::thread([this] { HandOver(); });
 }
 
 void ConnectionAcceptor::Stop() {
-  if (thread_.joinable()) {
+  if (accepting_.joinable()) {
+    {
+      MutexLock lock(&mutex_);
+      stopping_ = true;
+      accepted_.NotifyAll();
+    }
+    // While it may be held up, strangers are ended.
+    handing_over_.join();
     const std::uint64_t one = 1;
     (void)!write(wakeup_, &one, sizeof one);
-    thread_.join();
+    accepting_.join();
   }
-  for (const int descriptor : listeners_) close(descriptor);
-  listeners_.clear();
-  if (!socket_path_.empty()) unlink(socket_path_.c_str());
-  socket_path_.clear();
+  MutexLock lock(&mutex_);
+  for (const auto& [listener, connection] : queue_) close(connection);
+  queue_.clear();
+  sockets_.Close();
+}
+
+void ConnectionAcceptor::Watch(int descriptor, std::uint32_t what) {
+  epoll_event event = {};
+  event.events = what;
+  event.data.fd = descriptor;
+  epoll_ctl(events_, EPOLL_CTL_ADD, descriptor, &event);
+}
+
+void ConnectionAcceptor::HandOver() {
+  for (;;) {
+    std::pair<int, int> next;
+    {
+      MutexLock lock(&mutex_);
+      while (queue_.empty() && !stopping_) accepted_.Wait(&mutex_);
+      if (stopping_) return;
+      next = queue_.front();
+      queue_.pop_front();
+    }
+    options_.accepted(next.first, next.second);
+  }
 }
 
 void ConnectionAcceptor::Run() {
+  const std::vector<int>& listeners = sockets_.descriptors();
   bool strangers = false;
   auto looked = std::chrono::steady_clock::now();
   epoll_event events[64];
   for (;;) {
-    const int count =
-        epoll_wait(events_, events, 64, strangers ? kLookMilliseconds : -1);
+    const int look = Waiting() ? kHurryMilliseconds : kLookMilliseconds;
+    const int count = epoll_wait(events_, events, 64, strangers ? look : -1);
     for (int i = 0; i < count; ++i) {
       const int descriptor = events[i].data.fd;
       if (descriptor == wakeup_) return;
-      if (std::find(listeners_.begin(), listeners_.end(), descriptor) !=
-          listeners_.end()) {
+      if (std::find(listeners.begin(), listeners.end(), descriptor) !=
+          listeners.end()) {
         Accept(descriptor);
         strangers = true;
       } else {
@@ -259,7 +160,7 @@ void ConnectionAcceptor::Run() {
       }
     }
     const auto now = std::chrono::steady_clock::now();
-    if (strangers && now - looked >= std::chrono::milliseconds(kLookMilliseconds)) {
+    if (strangers && now - looked >= std::chrono::milliseconds(look)) {
       looked = now;
       strangers = EndStrangers();
     }
@@ -299,38 +200,41 @@ void ConnectionAcceptor::Accept(int listener) {
     setsockopt(connection, IPPROTO_TCP, TCP_KEEPIDLE, &kAliveSeconds,
                sizeof kAliveSeconds);
   }
-  {
-    MutexLock lock(&mutex_);
-    connections_[watched] = {peer, std::chrono::steady_clock::now()};
-    if (address.ss_family != AF_UNIX) by_peer_[peer] = watched;
-  }
-  epoll_event event = {};
-  event.events = EPOLLRDHUP;
-  event.data.fd = watched;
-  epoll_ctl(events_, EPOLL_CTL_ADD, watched, &event);
-  options_.accepted(listener, connection);
+  Watch(watched, EPOLLRDHUP);
+  MutexLock lock(&mutex_);
+  connections_[watched] = {peer, std::chrono::steady_clock::now()};
+  if (address.ss_family != AF_UNIX) by_peer_[peer] = watched;
+  queue_.emplace_back(listener, connection);
+  accepted_.NotifyAll();
 }
 
 void ConnectionAcceptor::Ended(int descriptor, bool by_peer) {
-  Connection ended;
+  std::string peer;
+  bool called = false;
+  std::uint64_t received = 0;
   {
     MutexLock lock(&mutex_);
     const auto found = connections_.find(descriptor);
     if (found == connections_.end()) return;
-    ended = std::move(found->second);
-    connections_.erase(found);
-    const auto latest = by_peer_.find(ended.peer);
+    peer = found->second.peer;
+    called = found->second.called;
+    received = std::max(found->second.received, ReceivedBytes(descriptor));
+  }
+  // A probe of the port says nothing, and is none of those; its end counts as one.
+  // Who sees that a connection has gone sees it counted, too.
+  if (!called && received > 1) options_.refused("ended without a call", peer);
+  {
+    MutexLock lock(&mutex_);
+    connections_.erase(descriptor);
+    const auto latest = by_peer_.find(peer);
     if (latest != by_peer_.end() && latest->second == descriptor) {
       by_peer_.erase(latest);
     }
   }
-  ended.received = std::max(ended.received, ReceivedBytes(descriptor));
   if (by_peer) Abort(descriptor);
-  close(descriptor);  // which takes it out of the epoll set, too
-  // A probe of the port says nothing, and is none of those; its end counts as one.
-  if (!ended.called && ended.received > 1) {
-    options_.refused("ended without a call", ended.peer);
-  }
+  // Closing it would not while gRPC has its own, and the number is soon another's.
+  epoll_ctl(events_, EPOLL_CTL_DEL, descriptor, nullptr);
+  close(descriptor);
 }
 
 bool ConnectionAcceptor::EndStrangers() {
@@ -378,6 +282,11 @@ void ConnectionAcceptor::NoteCall(const std::string& peer, bool admitted) {
   Connection& connection = connections_[found->second];
   connection.called = true;
   connection.admitted = connection.admitted || admitted;
+}
+
+bool ConnectionAcceptor::Waiting() const {
+  MutexLock lock(&mutex_);
+  return !queue_.empty();
 }
 
 std::int64_t ConnectionAcceptor::open() const {

@@ -8,7 +8,11 @@
 // stay. For that it keeps a second descriptor of every connection, by which it
 // learns what has come and that the connection has ended.
 //
-// Ownership: owns its listeners, its thread and the second descriptors; a
+// Connections are handed over by a thread of their own: gRPC reads there for as long
+// as there is something to read, and who sends without a pause would keep all others
+// from being accepted, and himself from being ended.
+//
+// Ownership: owns its listeners, its threads and the second descriptors; a
 // connection is gRPC's. Thread-safety: all methods may be called from any thread.
 // Lock order: mutex_ is a leaf; nothing is called back under it.
 
@@ -17,15 +21,17 @@
 
 #include <chrono>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <string>
 #include <thread>
 #include <unordered_map>
-#include <vector>
+#include <utility>
 
 #include "kernels/base/mutex.h"
 #include "kernels/base/status.h"
+#include "kernels/server/listening_sockets.h"
 
 namespace het {
 
@@ -39,29 +45,25 @@ class ConnectionAcceptor {
     // received by it meanwhile.
     std::chrono::milliseconds patience{30000};
     std::uint64_t unadmitted_bytes = 1 << 20;
-    // Takes over the descriptor of a new connection, and that of its listener.
+    // Takes over the descriptor of a new connection, and that of its listener; one
+    // at a time.
     std::function<void(int listener, int connection)> accepted;
     // Somebody was turned away, or went without a call (as after a TLS handshake
     // that failed): reason and peer, as gRPC names it.
     std::function<void(const std::string& reason, const std::string& peer)> refused;
   };
 
-  // INVALID_ARGUMENT for what is no address.
-  static Status CheckAddress(const std::string& listen);
-
-  // INVALID_ARGUMENT for an address that cannot be parsed or found,
-  // ALREADY_EXISTS when it cannot be bound (the port or the socket is in use, or
-  // the address is not this host's). A socket file that nobody listens on is
-  // replaced. Connections are not accepted before Begin.
+  // Errors: those of ListeningSockets::Listen. Connections are not accepted before
+  // Begin.
   static Result<std::unique_ptr<ConnectionAcceptor>> Listen(Options options);
   ~ConnectionAcceptor();
 
   // With the port it got.
-  const std::string& address() const { return address_; }
+  const std::string& address() const { return sockets_.address(); }
 
   void Begin();
   // Closes the listeners; connections go on. May be called again.
-  void Stop();
+  void Stop() HET_EXCLUDES(mutex_);
 
   // A call of this peer has come, and has been let in or not.
   void NoteCall(const std::string& peer, bool admitted) HET_EXCLUDES(mutex_);
@@ -79,9 +81,10 @@ class ConnectionAcceptor {
   };
 
   explicit ConnectionAcceptor(Options options) : options_(std::move(options)) {}
-  Status ListenOnSocket(const std::string& path);
-  Status ListenOnPort(const std::string& host, const std::string& port);
+  void Watch(int descriptor, std::uint32_t what);
   void Run();
+  void HandOver() HET_EXCLUDES(mutex_);
+  bool Waiting() const HET_EXCLUDES(mutex_);
   void Accept(int listener) HET_EXCLUDES(mutex_);
   // by_peer: the peer has sent its end, and gRPC may not have seen it.
   void Ended(int descriptor, bool by_peer) HET_EXCLUDES(mutex_);
@@ -92,13 +95,16 @@ class ConnectionAcceptor {
   bool EndOldestStranger() HET_EXCLUDES(mutex_);
 
   const Options options_;
-  std::string address_;
-  std::string socket_path_;  // to be removed at the end
-  std::vector<int> listeners_;
+  ListeningSockets sockets_;
   int events_ = -1;  // epoll
   int wakeup_ = -1;  // eventfd: stop
-  std::thread thread_;
+  std::thread accepting_;
+  std::thread handing_over_;
   mutable Mutex mutex_;
+  CondVar accepted_;  // or stopping
+  bool stopping_ HET_GUARDED_BY(mutex_) = false;
+  // Listener and connection of those that wait to be handed over.
+  std::deque<std::pair<int, int>> queue_ HET_GUARDED_BY(mutex_);
   std::unordered_map<int, Connection> connections_ HET_GUARDED_BY(mutex_);
   std::unordered_map<std::string, int> by_peer_ HET_GUARDED_BY(mutex_);
 };

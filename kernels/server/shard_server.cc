@@ -101,7 +101,7 @@ ShardServer::~ShardServer() { Stop(std::chrono::milliseconds(0)); }
 Result<std::unique_ptr<ShardServer>> ShardServer::Start(
     const ShardServerOptions& options, std::shared_ptr<EmbeddingStore> store,
     Incarnation incarnation) {
-  HET_RETURN_IF_ERROR(ConnectionAcceptor::CheckAddress(options.listen));
+  HET_RETURN_IF_ERROR(ListeningSockets::CheckAddress(options.listen));
   auto tokens = ReadTokens(options.security);
   HET_RETURN_IF_ERROR(tokens.status());
   HET_RETURN_IF_ERROR(CheckSafe(options, *tokens));

@@ -2,6 +2,7 @@
 
 from mutant import Mutant
 
+ACCEPTOR = "server/connection_acceptor_test"
 ADMISSION = "server/admission_test"
 DOORKEEPER = "server/doorkeeper_test"
 LOG = "server/log_test"
@@ -60,11 +61,27 @@ SECURITY_MUTANTS = (
         ((ADMISSION, "*WhoIsNotLetInSendsLittle*"),),
     ),
     Mutant(
+        "who-accepts-hands-over",
+        "strangers are ended whatever others do",
+        "server/connection_acceptor.cc",
+        "  queue_.emplace_back(listener, connection);\n  accepted_.NotifyAll();\n",
+        "  mutex_.Unlock();\n  options_.accepted(listener, connection);\n  mutex_.Lock();\n",
+        ((ACCEPTOR, "*"),),
+    ),
+    Mutant(
+        "who-ended-is-taken-for-the-next",
+        "strangers are ended whatever others do",
+        "server/connection_acceptor.cc",
+        "  epoll_ctl(events_, EPOLL_CTL_DEL, descriptor, nullptr);\n",
+        "",
+        ((ACCEPTOR, "*DescriptorIsHeld*"),),
+    ),
+    Mutant(
         "who-is-aborted-is-not-counted",
         "refusals are counted",
         "server/connection_acceptor.cc",
-        "  ended.received = std::max(ended.received, ReceivedBytes(descriptor));\n  if (by_peer) Abort(descriptor);\n",
-        "  if (by_peer) Abort(descriptor);\n  ended.received = std::max(ended.received, ReceivedBytes(descriptor));\n",
+        "    received = std::max(found->second.received, ReceivedBytes(descriptor));\n",
+        "    Abort(descriptor);\n    received = std::max(found->second.received, ReceivedBytes(descriptor));\n",
         ((ADMISSION, "*EveryoneWhoSpoke*"),),
     ),
     Mutant(
