@@ -55,6 +55,7 @@ class CacheCore : public std::enable_shared_from_this<CacheCore> {
   const CacheOptions& options() const { return options_; }
   EmbeddingStore& store() { return *store_; }
   std::size_t dimension() const { return table_.dimension; }
+  const Executor& executor() const { return executor_; }
 
   // An empty batch, for a call's ids.
   std::shared_ptr<Batch> NewBatch() { return pool_.Take(); }

@@ -135,6 +135,7 @@ class Cache final : public EmbeddingCache {
       batches.push_back(core_->NewBatch());
       batches.back()->unique.Begin(ids.size());
       batches.back()->unique.Add(ids);
+      batches.back()->unique.Number(core_->executor());
     }
     core_->Run(std::make_shared<het::Prefetch>(std::move(batches), ahead,
                                                std::move(done)));
@@ -158,8 +159,9 @@ class Cache final : public EmbeddingCache {
       batch = core_->NewBatch();
       batch->unique.Begin(ids.size());
       batch->unique.Add(ids);
+      batch->unique.Number(core_->executor());
     }
-    batch->unique.Invert();
+    batch->unique.Invert(core_->executor());
     core_->Run(std::make_shared<het::Update>(std::move(batch), gradients,
                                              learning_rate, scale,
                                              std::move(done)));
@@ -199,6 +201,7 @@ class Cache final : public EmbeddingCache {
       batch = core_->NewBatch();
       batch->unique.Begin(size);
       for (const LookupPart& part : parts) batch->unique.Add(part.ids);
+      batch->unique.Number(core_->executor());
     }
     return batch;
   }

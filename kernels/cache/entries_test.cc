@@ -8,6 +8,7 @@
 #include <map>
 #include <random>
 #include <set>
+#include <thread>
 
 #include "kernels/cache/unique_ids.h"
 
@@ -81,6 +82,7 @@ TEST(UniqueIds, KeepsTheOrderOfFirstOccurrence) {
   unique.Begin(6);
   unique.Add(std::vector<RowId>{5, 3, 5, -1});
   unique.Add(std::vector<RowId>{3, 5});
+  unique.Number();
   EXPECT_EQ(unique.ids(), (std::vector<RowId>{5, 3, -1}));
   EXPECT_EQ(unique.inverse(), (std::vector<std::uint32_t>{0, 1, 0, 2, 1, 0}));
   EXPECT_TRUE(unique.IsOf(std::vector<RowId>{5, 3, 5, -1, 3, 5}));
@@ -92,6 +94,7 @@ TEST(UniqueIds, KeepsTheOrderOfFirstOccurrence) {
   EXPECT_EQ(unique.begin(2), 5u);
   EXPECT_EQ(unique.begin(3), 6u);
   unique.Begin(0);
+  unique.Number();
   EXPECT_TRUE(unique.ids().empty());
   EXPECT_TRUE(unique.inverse().empty());
 }
@@ -103,6 +106,7 @@ TEST(UniqueIds, IsExactOverTheWholeRange) {
   UniqueIds unique;
   unique.Begin(ids.size());
   unique.Add(ids);
+  unique.Number();
   EXPECT_EQ(unique.ids(), ids);
 }
 
@@ -114,6 +118,7 @@ TEST(UniqueIds, RebuildsEveryBatch) {
     for (RowId& id : ids) id = static_cast<RowId>(random() % (1 + random() % 90));
     unique.Begin(ids.size());
     unique.Add(ids);
+    unique.Number();
     ASSERT_EQ(unique.inverse().size(), ids.size());
     for (std::size_t i = 0; i < ids.size(); ++i) {
       ASSERT_EQ(unique.ids()[unique.inverse()[i]], ids[i]);
@@ -121,6 +126,45 @@ TEST(UniqueIds, RebuildsEveryBatch) {
     ASSERT_EQ(unique.ids().size(), (std::set<RowId>(ids.begin(), ids.end()))
                                        .size());
   }
+}
+
+// As one after the other would, whatever the threads do.
+TEST(UniqueIds, IsTheSameWithManyThreads) {
+  Executor executor;
+  std::vector<std::thread> threads;
+  executor.schedule = [&](std::function<void()> work) {
+    threads.emplace_back(std::move(work));
+  };
+  std::mt19937_64 random(1);
+  UniqueIds one, many;
+  for (const std::size_t size : {8191, 20000, 100000}) {
+    for (const RowId range : {1, 300, 1000000}) {
+      SCOPED_TRACE(testing::Message() << size << " ids of " << range);
+      std::vector<RowId> ids(size);
+      for (RowId& id : ids) {
+        id = static_cast<RowId>(random() % static_cast<std::uint64_t>(range));
+      }
+      one.Begin(size);
+      one.Add(ids);
+      one.Number();
+      one.Invert();
+      for (const std::size_t count : {2, 3, 40}) {
+        executor.threads = count;
+        many.Begin(size);
+        many.Add({ids.data(), size / 3});
+        many.Add({ids.data() + size / 3, size - size / 3});
+        many.Number(executor);
+        many.Invert(executor);
+        EXPECT_EQ(many.ids(), one.ids());
+        EXPECT_EQ(many.inverse(), one.inverse());
+        EXPECT_EQ(many.positions(), one.positions());
+        for (std::size_t u = 0; u <= one.ids().size(); ++u) {
+          ASSERT_EQ(many.begin(u), one.begin(u));
+        }
+      }
+    }
+  }
+  for (std::thread& thread : threads) thread.join();
 }
 
 }  // namespace

@@ -1,64 +1,129 @@
 #include "kernels/cache/unique_ids.h"
 
+#include <algorithm>
+#include <cstring>
+
 #include "kernels/base/hash.h"
 #include "kernels/base/prefetch.h"
 
 namespace het {
+namespace {
 
-void UniqueIds::Begin(std::size_t size) {
-  std::size_t buckets = 16;
-  while (buckets < 2 * size) buckets *= 2;
-  buckets_.assign(buckets, 0);
-  ids_.clear();
-  inverse_.clear();
-  inverse_.reserve(size);
+// Fewer are not worth another thread.
+constexpr std::size_t kIdsPerThread = 8192;
+// Every share reads all ids, so that more of them bring ever less.
+constexpr std::size_t kMostThreads = 8;
+// Behind every position.
+constexpr std::uint32_t kEmpty = 0xffffffff;
+
+std::size_t Threads(const Executor& executor, std::size_t size) {
+  return std::clamp<std::size_t>(size / kIdsPerThread, 1,
+                                 std::min(executor.threads, kMostThreads));
 }
 
-void UniqueIds::Add(Span<const RowId> ids) {
-  const std::size_t mask = buckets_.size() - 1;
-  const auto home = [mask](RowId id) {
-    return Mix64(static_cast<std::uint64_t>(id)) & mask;
-  };
-  constexpr std::size_t kAhead = 16;
-  for (std::size_t i = 0; i < ids.size(); ++i) {
-    if (i + kAhead < ids.size()) {
-      PrefetchLine(&buckets_[home(ids[i + kAhead])]);
+}  // namespace
+
+void UniqueIds::Begin(std::size_t size) {
+  given_.clear();
+  given_.reserve(size);
+}
+
+void UniqueIds::Number(const Executor& executor) {
+  const std::size_t size = given_.size();
+  const std::size_t shares = Threads(executor, size);
+  std::size_t buckets = 16;  // of a share
+  while (buckets * shares < 2 * size) buckets *= 2;
+  buckets_.resize(buckets * shares);
+  inverse_.resize(size);
+  ParallelFor(executor, shares, 1, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t share = begin; share < end; ++share) {
+      FindFirst(share, shares);
     }
-    const RowId id = ids[i];
-    std::size_t b = home(id);
-    while (buckets_[b] != 0 && ids_[buckets_[b] - 1] != id) b = (b + 1) & mask;
-    if (buckets_[b] == 0) {
-      ids_.push_back(id);
-      buckets_[b] = static_cast<std::uint32_t>(ids_.size());
+  });
+  ids_.clear();
+  for (std::size_t i = 0; i < size; ++i) {
+    const std::uint32_t first = inverse_[i];
+    if (first == i) {
+      inverse_[i] = static_cast<std::uint32_t>(ids_.size());
+      ids_.push_back(given_[i]);
+    } else {
+      inverse_[i] = inverse_[first];
     }
-    inverse_.push_back(buckets_[b] - 1);
+  }
+}
+
+void UniqueIds::FindFirst(std::size_t share, std::size_t shares) {
+  const std::size_t count = buckets_.size() / shares;
+  std::uint32_t* buckets = buckets_.data() + share * count;
+  std::fill(buckets, buckets + count, kEmpty);
+  const std::size_t mask = count - 1;
+  constexpr std::size_t kBlock = 512, kAhead = 16;
+  // Of this share, from a block of the batch: their positions and buckets.
+  std::uint32_t own[kBlock], homes[kBlock];
+  for (std::size_t block = 0; block < given_.size(); block += kBlock) {
+    const std::size_t end = std::min(given_.size(), block + kBlock);
+    std::size_t owned = 0;
+    for (std::size_t i = block; i < end; ++i) {
+      const std::uint64_t hash = Mix64(static_cast<std::uint64_t>(given_[i]));
+      own[owned] = static_cast<std::uint32_t>(i);
+      homes[owned] = static_cast<std::uint32_t>(hash & mask);
+      // No branch: it would be foreseen half of the time.
+      owned += ((hash >> 32) * shares) >> 32 == share ? 1 : 0;
+    }
+    for (std::size_t k = 0; k < owned; ++k) {
+      if (k + kAhead < owned) PrefetchLine(&buckets[homes[k + kAhead]]);
+      const std::uint32_t i = own[k];
+      const RowId id = given_[i];
+      std::size_t b = homes[k];
+      // All that is there comes before i; whether this one is the first nobody can
+      // foresee, so that it makes no branch either.
+      std::uint32_t first;
+      while (given_[first = std::min(buckets[b], i)] != id) b = (b + 1) & mask;
+      buckets[b] = first;
+      inverse_[i] = first;
+    }
   }
 }
 
 bool UniqueIds::Has(Span<const RowId> ids, std::size_t position) const {
-  const std::uint32_t* inverse = inverse_.data() + position;
-  for (std::size_t i = 0; i < ids.size(); ++i) {
-    if (ids_[inverse[i]] != ids[i]) return false;
-  }
-  return true;
+  return ids.size() == 0 || std::memcmp(given_.data() + position, ids.data(),
+                                        ids.size() * sizeof(RowId)) == 0;
 }
 
-void UniqueIds::Invert() {
-  // A counting sort; begins_[u] runs ahead to the end of u while it is filled.
-  begins_.assign(ids_.size() + 1, 0);
-  for (const std::uint32_t u : inverse_) ++begins_[u];
+void UniqueIds::Invert(const Executor& executor) {
+  // A counting sort. Every range counts its own, then knows where they begin.
+  const std::size_t size = inverse_.size();
+  const std::size_t ranges = Threads(executor, size);
+  const std::size_t distinct = ids_.size();
+  const auto in_ranges = [&](auto work) {
+    ParallelFor(executor, ranges, 1, [&](std::size_t begin, std::size_t end) {
+      for (std::size_t range = begin; range < end; ++range) {
+        std::uint32_t* next = next_.data() + range * distinct;
+        for (std::size_t i = size * range / ranges;
+             i < size * (range + 1) / ranges; ++i) {
+          work(static_cast<std::uint32_t>(i), &next[inverse_[i]]);
+        }
+      }
+    });
+  };
+  next_.assign(ranges * distinct, 0);
+  in_ranges([](std::uint32_t, std::uint32_t* count) { ++*count; });
+  begins_.resize(distinct + 1);
   std::uint32_t sum = 0;
-  for (std::uint32_t& begin : begins_) {
-    const std::uint32_t count = begin;
-    begin = sum;
-    sum += count;
+  for (std::size_t u = 0; u < distinct; ++u) {
+    begins_[u] = sum;
+    for (std::size_t range = 0; range < ranges; ++range) {
+      std::uint32_t& next = next_[range * distinct + u];
+      const std::uint32_t count = next;
+      next = sum;
+      sum += count;
+    }
   }
-  positions_.resize(inverse_.size());
-  for (std::size_t i = 0; i < inverse_.size(); ++i) {
-    positions_[begins_[inverse_[i]]++] = static_cast<std::uint32_t>(i);
-  }
-  for (std::size_t u = ids_.size(); u > 0; --u) begins_[u] = begins_[u - 1];
-  begins_[0] = 0;
+  begins_[distinct] = sum;
+  positions_.resize(size);
+  in_ranges([this](std::uint32_t i, std::uint32_t* next) {
+    positions_[(*next)++] = i;
+  });
 }
 
 }  // namespace het

@@ -15,6 +15,7 @@ Result<std::shared_ptr<GradientMerge>> GradientMerge::Start(
   merge->dimension_ = cache.table().dimension;
   merge->unique_.Begin(ids.size());
   merge->unique_.Add(ids);
+  merge->unique_.Number();
   merge->unique_.Invert();
   HET_RETURN_IF_ERROR(merge->Allocate(device));
   Status sent = merge->Send(gradients, device);

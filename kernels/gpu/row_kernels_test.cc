@@ -35,6 +35,7 @@ UniqueIds RandomBatch(std::size_t size, std::mt19937* random) {
   UniqueIds unique;
   unique.Begin(size);
   unique.Add(ids);
+  unique.Number();
   unique.Invert();
   return unique;
 }

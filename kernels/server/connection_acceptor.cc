@@ -17,8 +17,8 @@
 namespace het {
 namespace {
 
-// How often connections without an admitted call are looked at, and how often when
-// somebody has to wait until another one has been handed over.
+// How often connections without an admitted call are looked at, and how often the
+// one that is handed over when others wait for that.
 constexpr int kLookMilliseconds = 20;
 constexpr int kHurryMilliseconds = 2;
 // After how long without a word a peer is asked whether it is there.
@@ -113,7 +113,7 @@ void ConnectionAcceptor::Stop() {
     accepting_.join();
   }
   MutexLock lock(&mutex_);
-  for (const auto& [listener, connection] : queue_) close(connection);
+  for (const Accepted& one : queue_) close(one.connection);
   queue_.clear();
   sockets_.Close();
 }
@@ -127,15 +127,17 @@ void ConnectionAcceptor::Watch(int descriptor, std::uint32_t what) {
 
 void ConnectionAcceptor::HandOver() {
   for (;;) {
-    std::pair<int, int> next;
+    Accepted next;
     {
       MutexLock lock(&mutex_);
+      in_hand_ = -1;
       while (queue_.empty() && !stopping_) accepted_.Wait(&mutex_);
       if (stopping_) return;
       next = queue_.front();
       queue_.pop_front();
+      in_hand_ = next.watched;
     }
-    options_.accepted(next.first, next.second);
+    options_.accepted(next.listener, next.connection);
   }
 }
 
@@ -145,8 +147,9 @@ void ConnectionAcceptor::Run() {
   auto looked = std::chrono::steady_clock::now();
   epoll_event events[64];
   for (;;) {
-    const int look = Waiting() ? kHurryMilliseconds : kLookMilliseconds;
-    const int count = epoll_wait(events_, events, 64, strangers ? look : -1);
+    const int look = strangers ? kLookMilliseconds : -1;
+    const int count =
+        epoll_wait(events_, events, 64, EndWhoHoldsUp() ? kHurryMilliseconds : look);
     for (int i = 0; i < count; ++i) {
       const int descriptor = events[i].data.fd;
       if (descriptor == wakeup_) return;
@@ -160,7 +163,7 @@ void ConnectionAcceptor::Run() {
       }
     }
     const auto now = std::chrono::steady_clock::now();
-    if (strangers && now - looked >= std::chrono::milliseconds(look)) {
+    if (strangers && now - looked >= std::chrono::milliseconds(kLookMilliseconds)) {
       looked = now;
       strangers = EndStrangers();
     }
@@ -204,7 +207,7 @@ void ConnectionAcceptor::Accept(int listener) {
   MutexLock lock(&mutex_);
   connections_[watched] = {peer, std::chrono::steady_clock::now()};
   if (address.ss_family != AF_UNIX) by_peer_[peer] = watched;
-  queue_.emplace_back(listener, connection);
+  queue_.push_back({listener, connection, watched});
   accepted_.NotifyAll();
 }
 
@@ -237,26 +240,38 @@ void ConnectionAcceptor::Ended(int descriptor, bool by_peer) {
   close(descriptor);
 }
 
+bool ConnectionAcceptor::EndIfDue(int descriptor, Connection* connection) {
+  // Those of a socket are not told apart; its file says who may use it. Those
+  // that have been aborted have nothing received any more.
+  if (connection->admitted || connection->ending || connection->peer == "unix:") {
+    return false;
+  }
+  connection->received = ReceivedBytes(descriptor);
+  const auto here = std::chrono::steady_clock::now() - connection->came;
+  if (here < options_.patience &&
+      connection->received <= options_.unadmitted_bytes) {
+    return true;
+  }
+  connection->ending = true;
+  Abort(descriptor);  // gRPC notices, and so does the epoll set
+  return false;
+}
+
 bool ConnectionAcceptor::EndStrangers() {
-  const auto now = std::chrono::steady_clock::now();
   bool others = false;
   MutexLock lock(&mutex_);
   for (auto& [descriptor, connection] : connections_) {
-    // Those of a socket are not told apart; its file says who may use it. Those
-    // that have been aborted have nothing received any more.
-    if (connection.admitted || connection.ending || connection.peer == "unix:") {
-      continue;
-    }
-    connection.received = ReceivedBytes(descriptor);
-    if (now - connection.came >= options_.patience ||
-        connection.received > options_.unadmitted_bytes) {
-      connection.ending = true;
-      Abort(descriptor);  // gRPC notices, and so does the epoll set
-    } else {
-      others = true;
-    }
+    others = EndIfDue(descriptor, &connection) || others;
   }
   return others;
+}
+
+bool ConnectionAcceptor::EndWhoHoldsUp() {
+  MutexLock lock(&mutex_);
+  if (queue_.empty()) return false;
+  const auto found = connections_.find(in_hand_);
+  if (found != connections_.end()) EndIfDue(found->first, &found->second);
+  return true;
 }
 
 bool ConnectionAcceptor::EndOldestStranger() {
@@ -282,11 +297,6 @@ void ConnectionAcceptor::NoteCall(const std::string& peer, bool admitted) {
   Connection& connection = connections_[found->second];
   connection.called = true;
   connection.admitted = connection.admitted || admitted;
-}
-
-bool ConnectionAcceptor::Waiting() const {
-  MutexLock lock(&mutex_);
-  return !queue_.empty();
 }
 
 std::int64_t ConnectionAcceptor::open() const {

@@ -80,17 +80,26 @@ class ConnectionAcceptor {
     std::uint64_t received = 0;
   };
 
+  struct Accepted {
+    int listener;
+    int connection;
+    int watched;  // the second descriptor
+  };
+
   explicit ConnectionAcceptor(Options options) : options_(std::move(options)) {}
   void Watch(int descriptor, std::uint32_t what);
   void Run();
   void HandOver() HET_EXCLUDES(mutex_);
-  bool Waiting() const HET_EXCLUDES(mutex_);
   void Accept(int listener) HET_EXCLUDES(mutex_);
   // by_peer: the peer has sent its end, and gRPC may not have seen it.
   void Ended(int descriptor, bool by_peer) HET_EXCLUDES(mutex_);
-  // Ends those without an admitted call that have had their time, or sent more than
-  // they may; whether there are others.
+  // Ends one without an admitted call that has had its time, or sent more than it
+  // may; true: it may stay for now.
+  bool EndIfDue(int descriptor, Connection* connection) HET_REQUIRES(mutex_);
+  // All of those; whether others stay.
   bool EndStrangers() HET_EXCLUDES(mutex_);
+  // The one that is handed over, when others wait for that; whether they do.
+  bool EndWhoHoldsUp() HET_EXCLUDES(mutex_);
   // Ends the one that has been without an admitted call for longest; false: none is.
   bool EndOldestStranger() HET_EXCLUDES(mutex_);
 
@@ -103,8 +112,8 @@ class ConnectionAcceptor {
   mutable Mutex mutex_;
   CondVar accepted_;  // or stopping
   bool stopping_ HET_GUARDED_BY(mutex_) = false;
-  // Listener and connection of those that wait to be handed over.
-  std::deque<std::pair<int, int>> queue_ HET_GUARDED_BY(mutex_);
+  std::deque<Accepted> queue_ HET_GUARDED_BY(mutex_);  // to be handed over
+  int in_hand_ HET_GUARDED_BY(mutex_) = -1;  // by what it is watched
   std::unordered_map<int, Connection> connections_ HET_GUARDED_BY(mutex_);
   std::unordered_map<std::string, int> by_peer_ HET_GUARDED_BY(mutex_);
 };

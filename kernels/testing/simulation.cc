@@ -173,6 +173,7 @@ void Simulation::Update(std::size_t worker, const std::vector<RowId>& ids,
   UniqueIds unique;
   unique.Begin(ids.size());
   unique.Add(ids);
+  unique.Number();
   std::vector<float> merged(unique.ids().size() * table_.dimension);
   std::vector<bool> counted(unique.ids().size());
   for (std::size_t i = 0; i < ids.size(); ++i) {
