@@ -5,8 +5,9 @@
 
 All of it ends together, whatever ends first: the launcher supervises its
 children and at the end looks for processes that carry its mark; the kernel
-sends SIGTERM to shards and horovodrun when the launcher is killed; horovodrun
-ends its workers; and a worker that called `follow_launcher` ends by itself.
+ends shards and horovodrun when the launcher is killed; horovodrun's processes
+beside the workers end these; and a worker that called `follow_launcher` ends by
+itself.
 
 Thread-safety: `launch` runs in the main thread (signals, and the kernel's
 notion of a parent); one at a time.
@@ -202,12 +203,17 @@ def _start_workers(
     mark = _mark(os.getpid())
     environ = environ | {LAUNCHER_VARIABLE: mark}
     command = [sys.executable, str(script), *arguments]
+    at_my_end = signal.SIGTERM
     if workers > 1:
+        # Its handler of SIGTERM waits for ever now and then (Horovod 0.28.1: for a lock
+        # that its main thread holds); its processes beside the workers notice its end.
+        at_my_end = signal.SIGKILL
         horovodrun = [sys.executable, "-P", "-m", "horovod.runner.launch", "-np", str(workers), "--gloo"]
         if log_dir is not None:
             horovodrun += ["--output-filename", str(log_dir / "workers")]
         command = horovodrun + command
-    program = [sys.executable, "-I", "-S", str(Path(__file__).with_name("die_with_parent.py")), str(os.getpid())]
+    program = [sys.executable, "-I", "-S", str(Path(__file__).with_name("die_with_parent.py"))]
+    program += [str(os.getpid()), str(int(at_my_end))]
     job = subprocess.Popen(program + command, env=environ, start_new_session=True)
     stack.callback(_end_marked, mark)
     stack.callback(_end, job)
@@ -337,5 +343,6 @@ def _lives(mark: str) -> bool:
 
 
 def _orphaned(mark: str) -> NoReturn:
-    os.write(2, f"het_tf: the launcher (process {_pid(mark)}) has ended; so does this worker\n".encode())
+    with suppress(OSError):  # those who would read it may have ended before
+        os.write(2, f"het_tf: the launcher (process {_pid(mark)}) has ended; so does this worker\n".encode())
     os._exit(1)

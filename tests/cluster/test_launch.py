@@ -1,5 +1,6 @@
 """het-tf launch: what the script gets, and what the job's exit code says."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -212,3 +213,26 @@ def test_a_worker_whose_launcher_is_gone_ends_at_once(mark):
     )
     assert (result.returncode, result.stdout) == (1, "")
     assert f"the launcher (process {pid}) has ended" in result.stderr
+
+
+def test_a_worker_ends_when_nobody_reads_its_last_words():
+    body = (
+        "import signal\nfrom het_tf.launch import follow_launcher\nfollow_launcher()\n"
+        "print('here', flush=True)\nwhile True: signal.pause()"
+    )
+    reader, writer = os.pipe()
+    os.close(reader)
+    with subprocess.Popen(["sleep", "1000"]) as job, os.fdopen(writer, "w") as nobody:
+        with subprocess.Popen(
+            [sys.executable, "-c", body],
+            env=clean_environment(HET_TF_LAUNCHER=launcher._mark(job.pid)),
+            stdout=subprocess.PIPE,
+            stderr=nobody,
+        ) as worker:
+            assert worker.stdout.readline() == b"here\n"
+            job.kill()
+            job.wait()
+            try:
+                assert worker.wait(PATIENCE_SECONDS) == 1
+            finally:
+                worker.kill()
