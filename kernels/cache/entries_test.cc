@@ -10,6 +10,7 @@
 #include <set>
 #include <thread>
 
+#include "kernels/base/hash.h"
 #include "kernels/cache/unique_ids.h"
 
 namespace het {
@@ -164,6 +165,16 @@ TEST(UniqueIds, IsTheSameWithManyThreads) {
       }
     }
   }
+  // All of one share.
+  std::vector<RowId> ids;
+  for (RowId id = 0; ids.size() < 40000; ++id) {
+    if (Mix64(static_cast<std::uint64_t>(id)) >> 62 == 0) ids.push_back(id);
+  }
+  executor.threads = 4;
+  many.Begin(ids.size());
+  many.Add(ids);
+  many.Number(executor);
+  EXPECT_EQ(many.ids(), ids);
   for (std::thread& thread : threads) thread.join();
 }
 

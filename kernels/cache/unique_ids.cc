@@ -11,8 +11,8 @@ namespace {
 
 // Fewer are not worth another thread.
 constexpr std::size_t kIdsPerThread = 8192;
-// Every share reads all ids, so that more of them bring ever less.
-constexpr std::size_t kMostThreads = 8;
+// Every share reads all ids and has room for all, so that more of them bring less.
+constexpr std::size_t kMostThreads = 4;
 // Behind every position.
 constexpr std::uint32_t kEmpty = 0xffffffff;
 
@@ -31,8 +31,8 @@ void UniqueIds::Begin(std::size_t size) {
 void UniqueIds::Number(const Executor& executor) {
   const std::size_t size = given_.size();
   const std::size_t shares = Threads(executor, size);
-  std::size_t buckets = 16;  // of a share
-  while (buckets * shares < 2 * size) buckets *= 2;
+  std::size_t buckets = 16;  // of a share, to which all ids may fall
+  while (buckets < size || buckets * shares < 2 * size) buckets *= 2;
   buckets_.resize(buckets * shares);
   inverse_.resize(size);
   ParallelFor(executor, shares, 1, [&](std::size_t begin, std::size_t end) {

@@ -113,7 +113,10 @@ void ConnectionAcceptor::Stop() {
     accepting_.join();
   }
   MutexLock lock(&mutex_);
-  for (const Accepted& one : queue_) close(one.connection);
+  for (const Accepted& one : queue_) {
+    shutdown(one.connection, SHUT_RDWR);  // there is another descriptor of it
+    close(one.connection);
+  }
   queue_.clear();
   sockets_.Close();
 }
@@ -136,6 +139,10 @@ void ConnectionAcceptor::HandOver() {
       next = queue_.front();
       queue_.pop_front();
       in_hand_ = next.watched;
+      const auto found = connections_.find(in_hand_);
+      if (found != connections_.end()) {
+        found->second.came = std::chrono::steady_clock::now();  // not its fault
+      }
     }
     options_.accepted(next.listener, next.connection);
   }
@@ -228,6 +235,13 @@ void ConnectionAcceptor::Ended(int descriptor, bool by_peer) {
   if (!called && received > 1) options_.refused("ended without a call", peer);
   {
     MutexLock lock(&mutex_);
+    const auto waits = std::find_if(
+        queue_.begin(), queue_.end(),
+        [descriptor](const Accepted& one) { return one.watched == descriptor; });
+    if (waits != queue_.end()) {
+      close(waits->connection);
+      queue_.erase(waits);
+    }
     connections_.erase(descriptor);
     const auto latest = by_peer_.find(peer);
     if (latest != by_peer_.end() && latest->second == descriptor) {

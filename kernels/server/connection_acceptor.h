@@ -13,7 +13,8 @@
 // from being accepted, and himself from being ended.
 //
 // Ownership: owns its listeners, its threads and the second descriptors; a
-// connection is gRPC's. Thread-safety: all methods may be called from any thread.
+// connection is gRPC's. Thread-safety: all methods may be called from any thread,
+// Begin and Stop by one at a time.
 // Lock order: mutex_ is a leaf; nothing is called back under it.
 
 #ifndef HET_TF_KERNELS_SERVER_CONNECTION_ACCEPTOR_H_

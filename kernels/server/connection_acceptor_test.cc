@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <future>
 #include <string>
 #include <vector>
@@ -34,7 +35,9 @@ class AcceptorTest : public testing::Test {
       }
       close(connection);
     };
-    options_.refused = [](const std::string&, const std::string&) {};
+    options_.refused = [this](const std::string&, const std::string&) {
+      ++refused_;
+    };
     auto acceptor = ConnectionAcceptor::Listen(options_);
     ASSERT_TRUE(acceptor.ok()) << acceptor.status().ToString();
     acceptor_ = std::move(acceptor).Take();
@@ -62,6 +65,7 @@ class AcceptorTest : public testing::Test {
   ConnectionAcceptor::Options options_;
   bool keep_ = false;  // gRPC that has not seen an end yet
   std::vector<int> kept_;
+  std::atomic<int> refused_{0};
   bool seen_ = false;
   std::promise<void> first_is_here_;
   std::unique_ptr<ConnectionAcceptor> acceptor_;
@@ -97,6 +101,28 @@ TEST_F(AcceptorTest, OneThatEndsIsForgottenWhileItsDescriptorIsHeld) {
   for (const int descriptor : kept_) close(descriptor);
 }
 
+TEST_F(AcceptorTest, WhoGoesBeforeItsTurnIsNotKept) {
+  options_.unadmitted_bytes = 10;
+  Start();
+  const int first = ConnectTo();
+  first_is_here_.get_future().wait();
+  const auto lowest_free = [] {
+    const int descriptor = dup(STDERR_FILENO);
+    close(descriptor);
+    return descriptor;
+  };
+  const int free = lowest_free();
+  for (int i = 1; i <= 20; ++i) {
+    const int another = ConnectTo();
+    EXPECT_EQ(write(another, "hello", 5), 5);
+    close(another);
+    while (refused_ < i) std::this_thread::yield();
+  }
+  while (lowest_free() != free) std::this_thread::yield();
+  EXPECT_EQ(write(first, "twelve bytes", 12), 12);
+  AwaitEnd(first);
+}
+
 TEST_F(AcceptorTest, StopsWhileOneIsHandedOver) {
   options_.patience = milliseconds(500);
   Start();
@@ -105,7 +131,6 @@ TEST_F(AcceptorTest, StopsWhileOneIsHandedOver) {
   const int second = ConnectTo();
   while (acceptor_->open() < 2) std::this_thread::yield();
   acceptor_->Stop();
-  acceptor_.reset();
   AwaitEnd(first);
   AwaitEnd(second);
 }

@@ -102,8 +102,9 @@ def _systems() -> list[tuple[System, float]]:
 
 
 def _of(part: str, workload: Workload, systems: list[tuple[System, float]], setup: Setup, **more: Any) -> list[Cell]:
-    # Of the paper's rates (0.1, 0.01, 0.001) the largest with which the model does not diverge.
-    rate = 0.01 if workload.model is Model.dcn else 0.1
+    # Of the paper's rates (0.1, 0.01, 0.001) the largest with which the model does not diverge. With none of them a
+    # node's rows, of whose gradients a step has few and small ones, leave their first values in a run of this length.
+    rate = 1.0 if workload.graph else 0.01 if workload.model is Model.dcn else 0.1
     return [
         Cell(part, workload, system, setup, staleness=staleness, learning_rate=rate, **more)
         for system, staleness in systems

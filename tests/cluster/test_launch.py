@@ -222,17 +222,16 @@ def test_a_worker_ends_when_nobody_reads_its_last_words():
     )
     reader, writer = os.pipe()
     os.close(reader)
-    with subprocess.Popen(["sleep", "1000"]) as job, os.fdopen(writer, "w") as nobody:
-        with subprocess.Popen(
-            [sys.executable, "-c", body],
-            env=clean_environment(HET_TF_LAUNCHER=launcher._mark(job.pid)),
-            stdout=subprocess.PIPE,
-            stderr=nobody,
-        ) as worker:
-            assert worker.stdout.readline() == b"here\n"
-            job.kill()
-            job.wait()
-            try:
-                assert worker.wait(PATIENCE_SECONDS) == 1
-            finally:
-                worker.kill()
+    with subprocess.Popen(["sleep", "1000"]) as job, os.fdopen(writer, "w") as nobody, subprocess.Popen(
+        [sys.executable, "-c", body],
+        env=clean_environment(HET_TF_LAUNCHER=launcher._mark(job.pid)),
+        stdout=subprocess.PIPE,
+        stderr=nobody,
+    ) as worker:
+        assert worker.stdout.readline() == b"here\n"
+        job.kill()
+        job.wait()
+        try:
+            assert worker.wait(PATIENCE_SECONDS) == 1
+        finally:
+            worker.kill()
