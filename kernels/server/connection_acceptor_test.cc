@@ -28,7 +28,11 @@ class AcceptorTest : public testing::Test {
       const bool first = !seen_;
       seen_ = true;
       if (first) first_is_here_.set_value();
-      if (keep_) return kept_.push_back(connection);
+      if (keep_) {
+        kept_.push_back(connection);
+        ++handed_over_;
+        return;
+      }
       if (first) {
         pollfd end = {connection, POLLHUP, 0};
         poll(&end, 1, -1);
@@ -65,6 +69,7 @@ class AcceptorTest : public testing::Test {
   ConnectionAcceptor::Options options_;
   bool keep_ = false;  // gRPC that has not seen an end yet
   std::vector<int> kept_;
+  std::atomic<int> handed_over_{0};
   std::atomic<int> refused_{0};
   bool seen_ = false;
   std::promise<void> first_is_here_;
@@ -95,6 +100,7 @@ TEST_F(AcceptorTest, OneThatEndsIsForgottenWhileItsDescriptorIsHeld) {
   while (acceptor_->open() > 0) std::this_thread::yield();
   close(spare);  // now the second has the number by which the first was watched
   const int second = ConnectTo();
+  while (handed_over_ < 2) std::this_thread::yield();
   EXPECT_EQ(write(second, "twelve bytes", 12), 12);
   AwaitEnd(second);
   acceptor_->Stop();
