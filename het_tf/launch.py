@@ -4,10 +4,10 @@
              └─ horovodrun ── worker 0 … N-1  (one worker: the script, no Horovod)
 
 All of it ends together, whatever ends first: the launcher supervises its
-children and at the end looks for processes that carry its mark; the kernel
-ends shards and horovodrun when the launcher is killed; horovodrun's processes
-beside the workers end these; and a worker that called `follow_launcher` ends by
-itself.
+children and at the end looks for processes that carry its mark; when the
+launcher is killed the kernel sends SIGTERM to shards and to one worker alone,
+and kills horovodrun, whose processes beside the workers then end these; and a
+worker that called `follow_launcher` ends by itself.
 
 Thread-safety: `launch` runs in the main thread (signals, and the kernel's
 notion of a parent); one at a time.

@@ -304,7 +304,7 @@ TEST_F(Admission, WhoIsNotLetInSendsLittle) {
   const std::string more = frame(kContinuation, 1, fields);
   const int stranger = Idle();
   std::size_t sent = 0;
-  const std::size_t most = std::size_t{512} << 20;
+  const std::size_t most = std::size_t{64} << 20;
   for (ssize_t size = send(stranger, begin.data(), begin.size(), MSG_NOSIGNAL);
        size >= 0 && sent < most; sent += static_cast<std::size_t>(size)) {
     size = send(stranger, more.data(), more.size(), MSG_NOSIGNAL);
