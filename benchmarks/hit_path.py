@@ -14,6 +14,9 @@ TensorFlow make eight steps in one call (in_graph.py):
 - limit: a plain C++ loop over arrays, with the inverse index given
   (benchmarks/native/limit_main.cc).
 
+At last two callers make steps at the same time, on one table and on a table each:
+what a table's lock costs them.
+
 A peer that is not installed (`python -m benchmarks.peers install`) is said to be
 missing and left out.
 """
@@ -24,6 +27,7 @@ import contextlib
 import os
 import tempfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -47,10 +51,13 @@ THREADS = 2
 WORKLOADS = ((16, 4096 * 26), (128, 4096 * 26), (16, 3328))
 
 
-def het_step(dimension: int, ids: list[tf.Tensor], gradients: tf.Tensor) -> Callable[[int], Any]:
+def het_step(
+    dimension: int, ids: list[tf.Tensor], gradients: tf.Tensor, name: str | None = None
+) -> Callable[[int], Any]:
     cache = het.CacheConfig(rows=VOCABULARY, staleness=100)
     optimizer = tf.keras.optimizers.SGD(0.01)
-    layer = het.layers.Embedding(VOCABULARY, dimension, table=f"hit_{dimension}", cache=cache, optimizer=optimizer)
+    name = name or f"hit_{dimension}"
+    layer = het.layers.Embedding(VOCABULARY, dimension, table=name, cache=cache, optimizer=optimizer)
     handle = layer.table.handle
     for begin in range(0, VOCABULARY, 100_000):  # all rows into the cache
         ops.lookup(handle, tf.range(begin, begin + 100_000, dtype=tf.int64), dimension, "training")
@@ -63,6 +70,45 @@ def het_step(dimension: int, ids: list[tf.Tensor], gradients: tf.Tensor) -> Call
         return rows[0]
 
     return in_graph(step, ids)
+
+
+def two_callers(pool: ThreadPoolExecutor, steps: list[Callable[[int], Any]]) -> Callable[[int], Any]:
+    """Both of them at the same time, each from a thread of its own."""
+
+    def run(number: int) -> None:
+        for caller in [pool.submit(step, number) for step in steps]:
+            caller.result()
+
+    return run
+
+
+def measure_callers(zipf: ZipfIds, rounds: int, seconds: float) -> None:
+    """What a table's lock costs callers that come at the same time."""
+    dimension, size = WORKLOADS[0]
+    halves = [tf.constant(zipf.batch(number, size // 2)) for number in range(2 * BATCHES)]
+    gradients = tf.fill([size // 2, dimension], 1e-3)
+    batches = (halves[:BATCHES], halves[BATCHES:])
+    with ThreadPoolExecutor(2) as pool:
+        apart = [het_step(dimension, ids, gradients, f"apart_{i}") for i, ids in enumerate(batches)]
+        together = [het_step(dimension, ids, gradients, "together") for ids in batches]
+        contenders = {
+            "one table": in_process(two_callers(pool, together), BATCHES),
+            "a table each": in_process(two_callers(pool, apart), BATCHES),
+        }
+        for run in contenders.values():
+            run(3)
+        times = medians(take_turns(contenders, rounds=rounds, seconds=seconds))
+    for name, other in (("one table", "a table each"), ("a table each", "one table")):
+        figure(
+            "hit_path",
+            f"two callers at once, {name}: lookup + SGD update, D={dimension}, {size // 2} ids each",
+            size / times[name] / 1e6,
+            "M ids/s",
+            data=f"generated: Zipf({SKEW}) over {VOCABULARY} ids",
+            reference=other,
+            ratio=times[other] / times[name],
+        )
+    het.shutdown()
 
 
 def tensorflow_step(dimension: int, ids: list[tf.Tensor], gradients: tf.Tensor) -> Callable[[int], Any]:
@@ -116,6 +162,7 @@ def main(
     tf.config.threading.set_intra_op_parallelism_threads(THREADS)
     tf.config.threading.set_inter_op_parallelism_threads(THREADS)
     zipf = ZipfIds()
+    rounds, seconds = (5, 0.1) if quick else (15, 0.5)
     for dimension, size in WORKLOADS:
         ids = np.stack([zipf.batch(number, size) for number in range(BATCHES)])
         tensors = [tf.constant(batch) for batch in ids]
@@ -133,7 +180,7 @@ def main(
             # The first steps trace and warm up.
             for run in contenders.values():
                 run(3)
-            times = take_turns(contenders, rounds=5 if quick else 15, seconds=0.1 if quick else 0.5)
+            times = take_turns(contenders, rounds=rounds, seconds=seconds)
         rates = {name: size / seconds / 1e6 for name, seconds in medians(times).items()}
         ways = {name: f" ({process.ready['path']})" for name, process in processes.items()}
         for name, rate in rates.items():
@@ -147,6 +194,7 @@ def main(
                 ratio=rate / rates["het_tf" if name != "het_tf" else "tf"],
             )
         het.shutdown()
+    measure_callers(zipf, rounds, seconds)
 
 
 if __name__ == "__main__":

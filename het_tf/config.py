@@ -8,9 +8,9 @@ from typing import Any
 
 UNBOUNDED = math.inf
 POLICIES = ("lru", "lfu", "light_lfu")
-# Of a cached row and its pending gradient, at the most: state 32, index 8, policy
-# up to 20 and the step of an optimizer that is not linear 8 (kernels/cache).
-_BYTES_BESIDE_A_ROW = 64
+# Of a cached row and its pending gradient, at the most: state 32, index 6, policy
+# up to 9 and the step of an optimizer that is not linear 8 (kernels/cache).
+_BYTES_BESIDE_A_ROW = 56
 WIRE_FORMATS = ("float32", "bfloat16", "float16", "int8")
 
 
@@ -34,8 +34,8 @@ class CacheConfig:
       share: the same as a share of the vocabulary, in (0, 1]; the table then
         needs a vocabulary size.
       memory_bytes: the same as the memory that the cache may take. A row of
-        dimension D takes 8 * D + 64 bytes at the most: the row, the gradient
-        that waits to be pushed, and 64 bytes of clocks, index and policy.
+        dimension D takes 8 * D + 56 bytes at the most: the row, the gradient
+        that waits to be pushed, and 56 bytes of clocks, index and policy.
         What steps use at the moment comes on top; ``memory_bytes`` in
         ``layer.table.stats()`` says what the cache takes with it.
       policy: which row goes when the cache is full: ``"lru"``, ``"lfu"`` or

@@ -2,28 +2,41 @@
 
 #include <cstdint>
 
+#include <sys/mman.h>
+
 namespace het {
 namespace {
 
-std::size_t WholePages(std::size_t bytes) {
-  return (bytes + kHugePageBytes - 1) / kHugePageBytes * kHugePageBytes;
+constexpr std::size_t kPageBytes = 4096;
+
+std::size_t RoundUp(std::size_t bytes, std::size_t to) {
+  return (bytes + to - 1) / to * to;
+}
+
+std::size_t MappedBytes(std::size_t bytes) {
+  return RoundUp(bytes, bytes < kHugePageBytes ? kPageBytes : kHugePageBytes);
+}
+
+void* Map(std::size_t size) {
+  void* const mapped = mmap(nullptr, size, PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (mapped == MAP_FAILED) throw std::bad_alloc();
+  return mapped;
 }
 
 }  // namespace
 
-void* MapHugePages(std::size_t bytes) {
-  const std::size_t size = WholePages(bytes);
+void* MapPages(std::size_t bytes) {
+  const std::size_t size = MappedBytes(bytes);
+  if (size < kHugePageBytes) return Map(size);
   if (size < bytes || size + kHugePageBytes < size) throw std::bad_alloc();
-  void* const mapped = mmap(nullptr, size + kHugePageBytes,
-                            PROT_READ | PROT_WRITE,
-                            MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (mapped == MAP_FAILED) throw std::bad_alloc();
   // What lies before the first whole page, and behind the last, goes back; these
   // calls fail only for addresses that are not mapped.
-  const auto begin = reinterpret_cast<std::uintptr_t>(mapped);
-  const std::uintptr_t aligned = WholePages(begin);
+  const auto begin =
+      reinterpret_cast<std::uintptr_t>(Map(size + kHugePageBytes));
+  const std::uintptr_t aligned = RoundUp(begin, kHugePageBytes);
   const std::size_t before = aligned - begin;
-  if (before > 0) (void)munmap(mapped, before);
+  if (before > 0) (void)munmap(reinterpret_cast<void*>(begin), before);
   (void)munmap(reinterpret_cast<void*>(aligned + size),
                kHugePageBytes - before);
   void* const memory = reinterpret_cast<void*>(aligned);
@@ -31,8 +44,8 @@ void* MapHugePages(std::size_t bytes) {
   return memory;
 }
 
-void UnmapHugePages(void* memory, std::size_t bytes) {
-  (void)munmap(memory, WholePages(bytes));
+void UnmapPages(void* memory, std::size_t bytes) {
+  (void)munmap(memory, MappedBytes(bytes));
 }
 
 }  // namespace het

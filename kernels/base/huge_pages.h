@@ -3,9 +3,9 @@
 // What is large enough to fill them asks the kernel for huge pages (madvise),
 // so that one entry of the processor's translation buffer covers two megabytes
 // instead of four kilobytes; smaller pieces start at a cache line. Where the
-// kernel has none to give everything works alike, slower. What is larger than a
-// huge page comes from the kernel and goes back to it: a table that grows by
-// doubling would leave as much as it has with malloc.
+// kernel has none to give everything works alike, slower. What is not small comes
+// from the kernel and goes back to it: a table that grows by doubling would leave
+// as much as it has with malloc.
 //
 // Stateless and thread-safe.
 
@@ -15,17 +15,19 @@
 #include <cstddef>
 #include <new>
 
-#include <sys/mman.h>
-
 namespace het {
 
 constexpr std::size_t kHugePageBytes = std::size_t{2} << 20;
 
-// Memory from the kernel, at a multiple of kHugePageBytes, rounded up to
-// multiples of it; nothing of it is there before it is touched. Throws
-// std::bad_alloc.
-void* MapHugePages(std::size_t bytes);
-void UnmapHugePages(void* memory, std::size_t bytes);
+// From so many bytes on memory is taken from the kernel. Not for less: a process
+// may have some ten thousand pieces of it.
+constexpr std::size_t kLeastMappedBytes = std::size_t{512} << 10;
+
+// Memory from the kernel, rounded up to whole pages; from kHugePageBytes on at a
+// multiple of it, rounded up to multiples of it. Nothing of it is there before it
+// is touched. Throws std::bad_alloc.
+void* MapPages(std::size_t bytes);
+void UnmapPages(void* memory, std::size_t bytes);
 
 template <typename T>
 struct HugePages {
@@ -36,32 +38,24 @@ struct HugePages {
   HugePages(const HugePages<U>&) {}  // NOLINT: as the standard wants it
 
   T* allocate(std::size_t n) {
-    if (n * sizeof(T) > kHugePageBytes) {
-      return static_cast<T*>(MapHugePages(n * sizeof(T)));
+    if (n * sizeof(T) >= kLeastMappedBytes) {
+      return static_cast<T*>(MapPages(n * sizeof(T)));
     }
-    void* memory =
-        ::operator new(n * sizeof(T), std::align_val_t{Alignment(n)});
-    // Its only failure is that there are none.
-    if (Alignment(n) == kHugePageBytes) {
-      (void)madvise(memory, n * sizeof(T), MADV_HUGEPAGE);
-    }
-    return static_cast<T*>(memory);
+    return static_cast<T*>(::operator new(n * sizeof(T), kLine));
   }
   void deallocate(T* memory, std::size_t n) {
-    if (n * sizeof(T) > kHugePageBytes) {
-      UnmapHugePages(memory, n * sizeof(T));
+    if (n * sizeof(T) >= kLeastMappedBytes) {
+      UnmapPages(memory, n * sizeof(T));
       return;
     }
-    ::operator delete(memory, std::align_val_t{Alignment(n)});
+    ::operator delete(memory, kLine);
   }
 
   friend bool operator==(const HugePages&, const HugePages&) { return true; }
   friend bool operator!=(const HugePages&, const HugePages&) { return false; }
 
  private:
-  static constexpr std::size_t Alignment(std::size_t n) {
-    return n * sizeof(T) >= kHugePageBytes ? kHugePageBytes : 64;
-  }
+  static constexpr std::align_val_t kLine{64};
 };
 
 }  // namespace het

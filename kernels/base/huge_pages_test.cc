@@ -50,9 +50,28 @@ TEST(HugePages, SmallPiecesStartAtCacheLines) {
   allocator.deallocate(piece, 5);
 }
 
-TEST(HugePages, WhatIsGivenBackGoesBackToTheKernel) {
-  constexpr std::size_t kLarge = 64 * kHugePageBytes;
+TEST(HugePages, PiecesBelowAHugePageAreUsableToTheEnd) {
   HugePages<char> allocator;
+  for (const std::size_t size :
+       {kLeastMappedBytes - 1, kLeastMappedBytes, kLeastMappedBytes + 1,
+        kHugePageBytes - 1}) {
+    char* const piece = allocator.allocate(size);
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(piece) % 64, 0u);
+    piece[0] = piece[size - 1] = 1;
+    allocator.deallocate(piece, size);
+  }
+}
+
+TEST(HugePages, WhatIsGivenBackGoesBackToTheKernel) {
+  HugePages<char> allocator;
+  {
+    const std::size_t before = MappedBytes();
+    char* const piece = allocator.allocate(kLeastMappedBytes);
+    EXPECT_GE(MappedBytes(), before + kLeastMappedBytes);
+    allocator.deallocate(piece, kLeastMappedBytes);
+    EXPECT_LT(MappedBytes(), before + kLeastMappedBytes);
+  }
+  constexpr std::size_t kLarge = 64 * kHugePageBytes;
   const std::size_t before = MappedBytes();
   char* const piece = allocator.allocate(kLarge);
   EXPECT_GE(MappedBytes(), before + kLarge);
@@ -63,9 +82,9 @@ TEST(HugePages, WhatIsGivenBackGoesBackToTheKernel) {
 }
 
 TEST(HugePages, RefusesWhatThereIsNotInTheWorld) {
-  EXPECT_THROW(MapHugePages(std::numeric_limits<std::size_t>::max()),
+  EXPECT_THROW(MapPages(std::numeric_limits<std::size_t>::max()),
                std::bad_alloc);
-  EXPECT_THROW(MapHugePages(std::size_t{1} << 60), std::bad_alloc);
+  EXPECT_THROW(MapPages(std::size_t{1} << 60), std::bad_alloc);
 }
 
 }  // namespace

@@ -69,7 +69,7 @@ TEST_F(EmbeddingCacheTest, ACachedRowTakesNoMoreThanTheFormulaSays) {
     const CacheStats stats = cache_->stats();
     EXPECT_EQ(stats.rows, kRows) << policy;
     // A step's own rows come on top.
-    EXPECT_LE(stats.memory_bytes, (kRows + 1000) * (8 * kDimension + 64) +
+    EXPECT_LE(stats.memory_bytes, (kRows + 1000) * (8 * kDimension + 56) +
                                       (RowId{256} << 10))
         << policy;
   }

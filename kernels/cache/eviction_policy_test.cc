@@ -236,6 +236,34 @@ TEST(EvictionPolicy, EveryEntryInsideIsEvictedOnce) {
   }
 }
 
+// What has been forgotten, or used again, leaves nothing behind for ever.
+TEST(EvictionPolicy, MemoryIsThatOfItsEntries) {
+  constexpr Entry kEntries = 3000;
+  for (const char* name : {"lru", "lfu", "light_lfu"}) {
+    SCOPED_TRACE(name);
+    const auto policy = Make(name, kEntries);
+    for (int round = 0; round < 30; ++round) {
+      for (Entry entry = 0; entry < kEntries; ++entry) {
+        Use(*policy, entry, 1 + static_cast<int>(entry) % 3);
+      }
+      for (Entry entry = round % 2; entry < kEntries; entry += 2) {
+        policy->Forget(entry);
+      }
+    }
+    EXPECT_LT(policy->memory_bytes(), kEntries * 13 + 16384);
+  }
+}
+
+TEST(EvictionPolicy, LruBearsARowThatIsUsedAlone) {
+  const auto policy = Make("lru", 100000);
+  for (Entry entry = 0; entry < 100000; ++entry) Use(*policy, entry);
+  Use(*policy, 0, 140000);
+  for (Entry entry = 1; entry < 100000; ++entry) {
+    ASSERT_EQ(Evict(*policy), entry);
+  }
+  EXPECT_EQ(Evict(*policy), 0u);
+}
+
 TEST(EvictionPolicy, RefusesAnUnknownName) {
   const Status status = CreateEvictionPolicy("fifo", 1).status();
   EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);

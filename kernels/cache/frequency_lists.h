@@ -2,10 +2,11 @@
 //
 // A use counts one, up to kLevels - 1, and moves nothing: an entry stays in the
 // list where it was put, and TakeLowest passes it on to the list of its count
-// when it comes to it. So a use touches four bytes, and every use pays for at
-// most one later move. Halve() makes yesterday's hot rows cool down, so that
-// the order follows drift; it moves whole lists and costs one pass over the
-// counts.
+// when it comes to it. So a use touches two bytes, and every use pays for at
+// most one later move. What is to leave a list stays there, too, until TakeLowest
+// comes to it or too many of its kind are there. Halve() makes yesterday's hot rows
+// cool down, so that the order follows drift; it moves whole lists and costs one
+// pass over the counts.
 //
 // Shared by LFU and light LFU. Not thread-safe.
 
@@ -20,7 +21,7 @@
 #include "kernels/base/huge_pages.h"
 #include "kernels/base/prefetch.h"
 #include "kernels/base/span.h"
-#include "kernels/cache/entry_lists.h"
+#include "kernels/cache/entry_queues.h"
 
 namespace het {
 
@@ -68,14 +69,21 @@ class FrequencyLists {
     --inside_;
   }
 
-  // Removes an entry of the lowest count, and of these the one that has been
-  // found to have it for longest. REQUIRES: !empty().
+  // Removes an entry of the lowest count, and of these one that has been found to
+  // have it for long. REQUIRES: !empty().
   Entry TakeLowest() {
     while (true) {
       const auto level = static_cast<std::uint32_t>(__builtin_ctzll(occupied_));
-      const Entry entry = lists_.oldest(level);
+      if (lists_.empty(level)) {
+        occupied_ &= occupied_ - 1;
+        continue;
+      }
+      PrefetchState(lists_.Soon(level));
+      const Entry entry = lists_.Pop(level);
       State& state = states_[entry];
-      Unlist(entry);
+      if (!state.listed || state.level != level) continue;  // has left the list
+      state.listed = false;
+      --listed_;
       if (!state.inside) continue;
       if (state.count > level) {
         List(entry);
@@ -100,12 +108,10 @@ class FrequencyLists {
       state.count = state.count / 2u;
       state.level = state.level / 2u;
     }
-    for (std::uint32_t level = 1; level < kLevels; ++level) {
-      lists_.MoveAll(level, level / 2);
-    }
     occupied_ = 0;
     for (std::uint32_t level = 0; level < kLevels; ++level) {
-      if (!lists_.empty(level)) occupied_ |= std::uint64_t{1} << level;
+      lists_.MoveAll(level, level / 2);
+      if (!lists_.empty(level / 2)) occupied_ |= std::uint64_t{1} << level / 2;
     }
   }
 
@@ -139,22 +145,35 @@ class FrequencyLists {
     State& state = states_[entry];
     state.listed = true;
     state.level = state.count;
-    lists_.Append(state.level, entry);
+    ++listed_;
+    lists_.Push(state.level, entry);
     occupied_ |= std::uint64_t{1} << state.level;
   }
   void Unlist(Entry entry) {
-    State& state = states_[entry];
-    state.listed = false;
-    lists_.Unlink(entry);
-    if (lists_.empty(state.level)) {
-      occupied_ &= ~(std::uint64_t{1} << state.level);
-    }
+    states_[entry].listed = false;
+    --listed_;
+    if (lists_.size() > listed_ + listed_ / 2 + 1024) DropUnlisted();
+  }
+  // Of an entry that stands in its list twice, because it has left it and come
+  // back, once is enough.
+  void DropUnlisted() {
+    lists_.Sweep([this](std::uint32_t level, Entry entry) {
+      State& state = states_[entry];
+      if (!state.listed || state.level != level) return false;
+      state.listed = false;
+      return true;
+    });
+    lists_.Sweep([this](std::uint32_t, Entry entry) {
+      states_[entry].listed = true;
+      return true;
+    });
   }
 
-  EntryLists lists_{kLevels};
+  EntryQueues lists_{kLevels};
   std::vector<State, HugePages<State>> states_;
   std::size_t inside_ = 0;
-  std::uint64_t occupied_ = 0;  // bit per level whose list has entries
+  std::size_t listed_ = 0;      // entries, of those that stand in the lists
+  std::uint64_t occupied_ = 0;  // bit per level whose list may have entries
 };
 
 }  // namespace het

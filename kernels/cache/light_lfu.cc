@@ -13,7 +13,7 @@ void LightLfu::Use(Span<const Entry> entries) {
       state.inside = true;
     } else if (lists_.Use(entry) >= kHot) {
       lists_.Remove(entry);
-      state = {true, true, true};
+      state.hot = state.used = state.inside = true;
     }
   }
   uses_ += static_cast<std::int64_t>(entries.size());

@@ -37,10 +37,12 @@ class LightLfu final : public EvictionPolicy {
   static constexpr std::uint32_t kCooled = kHot / 2;
 
   struct State {
-    bool hot = false;
-    bool used = false;    // since the last period; of hot entries
-    bool inside = false;  // in the order; of hot entries
+    std::uint8_t hot : 1;
+    std::uint8_t used : 1;    // since the last period; of hot entries
+    std::uint8_t inside : 1;  // in the order; of hot entries
+    State() : hot(false), used(false), inside(false) {}
   };
+  static_assert(sizeof(State) == 1);
 
   void CoolUnused();
 

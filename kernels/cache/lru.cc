@@ -1,42 +1,48 @@
 #include "kernels/cache/lru.h"
 
-#include <algorithm>
-
 namespace het {
 
 void Lru::Use(Span<const Entry> entries) {
   for (const Entry entry : entries) {
-    if (last_use_.size() <= entry) last_use_.resize(entry + 1, kOutside);
-    if (last_use_[entry] == kOutside) ++inside_;
-    if (++uses_ == kOutside) ++uses_;
-    last_use_[entry] = uses_;
-    queue_.push_back({entry, uses_});
+    if (states_.size() <= entry) states_.resize(entry + 1);
+    if (states_[entry].turns == kMostTurns) DropSuperseded();
+    State& state = states_[entry];
+    if (!state.inside) ++inside_;
+    state.inside = true;
+    ++state.turns;
+    queue_.Push(kQueue, entry);
   }
-  if (queue_.size() > 2 * inside_ + 1024) {
-    queue_.erase(
-        std::remove_if(queue_.begin(), queue_.end(),
-                       [this](const Turn& turn) { return !IsLast(turn); }),
-        queue_.end());
-  }
+  if (queue_.size() > inside_ + inside_ / 2 + 1024) DropSuperseded();
 }
 
 EvictionPolicy::Entry Lru::Next() {
-  while (!IsLast(queue_.front())) queue_.pop_front();
-  const Entry entry = queue_.front().entry;
-  queue_.pop_front();
-  Forget(entry);
-  return entry;
+  while (true) {
+    const Entry entry = queue_.Pop(kQueue);
+    State& state = states_[entry];
+    if (--state.turns > 0 || !state.inside) continue;
+    Forget(entry);
+    return entry;
+  }
 }
 
 void Lru::Forget(Entry entry) {
-  if (entry >= last_use_.size() || last_use_[entry] == kOutside) return;
-  last_use_[entry] = kOutside;
+  if (entry >= states_.size() || !states_[entry].inside) return;
+  states_[entry].inside = false;
   --inside_;
 }
 
+void Lru::DropSuperseded() {
+  queue_.Sweep([this](std::uint32_t, Entry entry) {
+    State& state = states_[entry];
+    if (state.turns == 1 && state.inside) return true;
+    --state.turns;
+    return false;
+  });
+}
+
 std::int64_t Lru::memory_bytes() const {
-  return static_cast<std::int64_t>(queue_.size() * sizeof(Turn) +
-                                   last_use_.size() * sizeof(std::uint32_t));
+  return queue_.memory_bytes() +
+         static_cast<std::int64_t>(states_.size() * sizeof(State));
 }
 
 }  // namespace het

@@ -1,17 +1,18 @@
 // LRU: the entry whose last use is longest ago goes first.
 //
 // A use appends to a queue and leaves what it supersedes there: Next passes
-// over it, and now and then the queue is swept. So a use touches one word per
-// entry and the queue's end, and no neighbours in a list.
+// over all turns of an entry but the last, of which it knows by their number, and
+// now and then the queue is swept. So a use touches two bytes per entry and the
+// queue's end, and no neighbours in a list.
 
 #ifndef HET_TF_KERNELS_CACHE_LRU_H_
 #define HET_TF_KERNELS_CACHE_LRU_H_
 
 #include <cstdint>
-#include <deque>
 #include <vector>
 
 #include "kernels/base/huge_pages.h"
+#include "kernels/cache/entry_queues.h"
 #include "kernels/cache/eviction_policy.h"
 
 namespace het {
@@ -24,19 +25,21 @@ class Lru final : public EvictionPolicy {
   std::int64_t memory_bytes() const override;
 
  private:
-  static constexpr std::uint32_t kOutside = 0;
-  struct Turn {
-    Entry entry;
-    std::uint32_t number;  // of the use: its last digits, and never kOutside
+  static constexpr std::uint32_t kQueue = 0;
+  static constexpr std::uint16_t kMostTurns = 0x7fff;
+  struct State {
+    std::uint16_t turns : 15;  // that the entry has in the queue
+    std::uint16_t inside : 1;
+    State() : turns(0), inside(false) {}
   };
-  bool IsLast(const Turn& use) const {
-    return last_use_[use.entry] == use.number;
-  }
+  static_assert(sizeof(State) == 2);
 
-  std::uint32_t uses_ = kOutside;
+  // Leaves of every entry inside its last turn, of the others none.
+  void DropSuperseded();
+
+  EntryQueues queue_{1};  // oldest first
+  std::vector<State, HugePages<State>> states_;
   std::size_t inside_ = 0;
-  std::deque<Turn> queue_;  // oldest first
-  std::vector<std::uint32_t, HugePages<std::uint32_t>> last_use_;
 };
 
 }  // namespace het

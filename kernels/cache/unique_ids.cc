@@ -40,15 +40,23 @@ void UniqueIds::Number(const Executor& executor) {
       FindFirst(share, shares);
     }
   });
+  // Without a branch on what nobody can foresee: every id is written where the
+  // next distinct one belongs.
+  constexpr std::size_t kBlock = 512;
+  RowId found[kBlock];
   ids_.clear();
-  for (std::size_t i = 0; i < size; ++i) {
-    const std::uint32_t first = inverse_[i];
-    if (first == i) {
-      inverse_[i] = static_cast<std::uint32_t>(ids_.size());
-      ids_.push_back(given_[i]);
-    } else {
-      inverse_[i] = inverse_[first];
+  for (std::size_t block = 0; block < size; block += kBlock) {
+    std::size_t count = 0;
+    for (std::size_t i = block; i < std::min(size, block + kBlock); ++i) {
+      const std::uint32_t first = inverse_[i];
+      const std::uint32_t is_first = first == i ? 1 : 0;
+      const auto next = static_cast<std::uint32_t>(ids_.size() + count);
+      const std::uint32_t known = inverse_[first];
+      found[count] = given_[i];
+      inverse_[i] = known + (next - known) * is_first;
+      count += is_first;
     }
+    ids_.insert(ids_.end(), found, found + count);
   }
 }
 

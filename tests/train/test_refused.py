@@ -72,8 +72,8 @@ def test_a_cache_that_cannot_be(options, words):
 
 
 def test_memory_for_less_than_a_row_is_refused():
-    with pytest.raises(ValueError, match="no room for one row of dimension 4, which takes 96 bytes"):
-        het.layers.Embedding(None, 4, cache=het.CacheConfig(memory_bytes=95))
+    with pytest.raises(ValueError, match="no room for one row of dimension 4, which takes 88 bytes"):
+        het.layers.Embedding(None, 4, cache=het.CacheConfig(memory_bytes=87))
 
 
 def test_a_share_needs_a_vocabulary():
