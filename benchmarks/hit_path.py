@@ -14,8 +14,8 @@ TensorFlow make eight steps in one call (in_graph.py):
 - limit: a plain C++ loop over arrays, with the inverse index given
   (benchmarks/native/limit_main.cc).
 
-At last two callers make steps at the same time, on one table and on a table each:
-what a table's lock costs them.
+At last two callers look rows up, and make steps, at the same time, on one table and
+on a table each: what it costs them to have it in common.
 
 A peer that is not installed (`python -m benchmarks.peers install`) is said to be
 missing and left out.
@@ -51,19 +51,26 @@ THREADS = 2
 WORKLOADS = ((16, 4096 * 26), (128, 4096 * 26), (16, 3328))
 
 
-def het_step(
-    dimension: int, ids: list[tf.Tensor], gradients: tf.Tensor, name: str | None = None
-) -> Callable[[int], Any]:
+def cached_table(name: str, dimension: int) -> tf.Tensor:
+    """The handle of a table all rows of which are in the cache."""
     cache = het.CacheConfig(rows=VOCABULARY, staleness=100)
     optimizer = tf.keras.optimizers.SGD(0.01)
-    name = name or f"hit_{dimension}"
     layer = het.layers.Embedding(VOCABULARY, dimension, table=name, cache=cache, optimizer=optimizer)
     handle = layer.table.handle
-    for begin in range(0, VOCABULARY, 100_000):  # all rows into the cache
+    for begin in range(0, VOCABULARY, 100_000):
         ops.lookup(handle, tf.range(begin, begin + 100_000, dtype=tf.int64), dimension, "training")
         ops.update(handle, tf.constant([], tf.int64), tf.zeros([0, dimension]), tf.constant(0.01), 1.0)
+    return handle
+
+
+def het_step(
+    handle: tf.Tensor, dimension: int, ids: list[tf.Tensor], gradients: tf.Tensor | None
+) -> Callable[[int], Any]:
+    """Without gradients a lookup alone."""
 
     def step(batch: tf.Tensor) -> tf.Tensor:
+        if gradients is None:
+            return ops.lookup(handle, batch, dimension, "inference")[0]
         rows = ops.lookup(handle, batch, dimension, "training")
         with tf.control_dependencies([rows]):
             ops.update(handle, batch, gradients, tf.constant(0.01), 1.0)
@@ -83,31 +90,40 @@ def two_callers(pool: ThreadPoolExecutor, steps: list[Callable[[int], Any]]) -> 
 
 
 def measure_callers(zipf: ZipfIds, rounds: int, seconds: float) -> None:
-    """What a table's lock costs callers that come at the same time."""
+    """What it costs callers that come at the same time to have a table in common."""
     dimension, size = WORKLOADS[0]
-    halves = [tf.constant(zipf.batch(number, size // 2)) for number in range(2 * BATCHES)]
-    gradients = tf.fill([size // 2, dimension], 1e-3)
-    batches = (halves[:BATCHES], halves[BATCHES:])
-    with ThreadPoolExecutor(2) as pool:
-        apart = [het_step(dimension, ids, gradients, f"apart_{i}") for i, ids in enumerate(batches)]
-        together = [het_step(dimension, ids, gradients, "together") for ids in batches]
-        contenders = {
-            "one table": in_process(two_callers(pool, together), BATCHES),
-            "a table each": in_process(two_callers(pool, apart), BATCHES),
-        }
-        for run in contenders.values():
-            run(3)
-        times = medians(take_turns(contenders, rounds=rounds, seconds=seconds))
-    for name, other in (("one table", "a table each"), ("a table each", "one table")):
-        figure(
-            "hit_path",
-            f"two callers at once, {name}: lookup + SGD update, D={dimension}, {size // 2} ids each",
-            size / times[name] / 1e6,
-            "M ids/s",
-            data=f"generated: Zipf({SKEW}) over {VOCABULARY} ids",
-            reference=other,
-            ratio=times[other] / times[name],
-        )
+    batches = [tf.constant(zipf.batch(number, size // 2)) for number in range(2 * BATCHES)]
+    halves = (batches[:BATCHES], batches[BATCHES:])
+    handles = [cached_table(name, dimension) for name in ("common", "first", "second")]
+    works = {"lookup": None, "lookup + SGD update": tf.fill([size // 2, dimension], 1e-3)}
+    for work, gradients in works.items():
+        with ThreadPoolExecutor(2) as pool:
+            contenders = {
+                name: in_process(
+                    two_callers(
+                        pool,
+                        [
+                            het_step(handle, dimension, ids, gradients)
+                            for handle, ids in zip(tables, halves, strict=True)
+                        ],
+                    ),
+                    BATCHES,
+                )
+                for name, tables in (("one table", [handles[0]] * 2), ("a table each", handles[1:]))
+            }
+            for run in contenders.values():
+                run(3)
+            times = medians(take_turns(contenders, rounds=rounds, seconds=seconds))
+        for name, other in (("one table", "a table each"), ("a table each", "one table")):
+            figure(
+                "hit_path",
+                f"two callers at once, {name}: {work}, D={dimension}, {size // 2} ids each",
+                size / times[name] / 1e6,
+                "M ids/s",
+                data=f"generated: Zipf({SKEW}) over {VOCABULARY} ids",
+                reference=other,
+                ratio=times[other] / times[name],
+            )
     het.shutdown()
 
 
@@ -173,7 +189,9 @@ def main(
             numbers = (BATCHES, size, dimension, VOCABULARY, THREADS)
             processes = start(stack, names, [str(file), *map(str, numbers)])
             contenders = {
-                "het_tf": in_process(het_step(dimension, tensors, gradients), BATCHES),
+                "het_tf": in_process(
+                    het_step(cached_table(f"hit_{dimension}", dimension), dimension, tensors, gradients), BATCHES
+                ),
                 "tf": in_process(tensorflow_step(dimension, tensors, gradients), BATCHES),
                 **{name: process.steps for name, process in processes.items()},
             }
