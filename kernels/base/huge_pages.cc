@@ -27,9 +27,9 @@ void* Map(std::size_t size) {
 }  // namespace
 
 void* MapPages(std::size_t bytes) {
+  if (bytes > SIZE_MAX - 2 * kHugePageBytes) throw std::bad_alloc();
   const std::size_t size = MappedBytes(bytes);
   if (size < kHugePageBytes) return Map(size);
-  if (size < bytes || size + kHugePageBytes < size) throw std::bad_alloc();
   // What lies before the first whole page, and behind the last, goes back; these
   // calls fail only for addresses that are not mapped.
   const auto begin =

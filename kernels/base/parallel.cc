@@ -12,6 +12,15 @@ namespace {
 // share to the others.
 constexpr std::size_t kPiecesPerThread = 4;
 
+// Some ten microseconds.
+constexpr int kLooksBeforeYielding = 1000;
+
+void Pause() {
+#ifdef __x86_64__
+  __builtin_ia32_pause();
+#endif
+}
+
 // Outlives the call: a scheduled thread may come when all is done.
 struct Pieces {
   std::size_t size;
@@ -52,9 +61,14 @@ void ParallelFor(const Executor& executor, std::size_t size, std::size_t grain,
     executor.schedule([pieces] { pieces->Run(); });
   }
   pieces->Run();
-  // A begun piece takes microseconds.
-  while (pieces->done.load(std::memory_order_acquire) < pieces->count) {
-    std::this_thread::yield();
+  // A begun piece takes microseconds; its thread may have been interrupted.
+  for (int looks = 0;
+       pieces->done.load(std::memory_order_acquire) < pieces->count; ++looks) {
+    if (looks < kLooksBeforeYielding) {
+      Pause();
+    } else {
+      std::this_thread::yield();
+    }
   }
 }
 

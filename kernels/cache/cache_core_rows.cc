@@ -252,14 +252,19 @@ void CacheCore::CopyRows(const Batch& batch, Span<const LookupPart> parts) {
     ParallelFor(
         executor_, part.ids.size(), kBytesPerThread / bytes + 1,
         [&](std::size_t begin, std::size_t end) HET_NO_THREAD_SAFETY_ANALYSIS {
+          const float* ahead[kRowsAhead];  // the rows of positions from i on
+          const auto prefetch = [&](std::size_t i)
+                                    HET_NO_THREAD_SAFETY_ANALYSIS {
+            if (i >= end) return;
+            const float* row = entries_.values(batch.entries[inverse[i]]);
+            ahead[i % kRowsAhead] = row;
+            PrefetchRow(row, dimension());
+          };
+          for (std::size_t i = begin; i < begin + kRowsAhead; ++i) prefetch(i);
           for (std::size_t i = begin; i < end; ++i) {
-            const std::size_t ahead = i + kRowsAhead;
-            if (ahead < end) {
-              PrefetchRow(entries_.values(batch.entries[inverse[ahead]]),
-                          dimension());
-            }
-            CopyRow(entries_.values(batch.entries[inverse[i]]), dimension(),
-                    part.rows + i * dimension());
+            const float* const row = ahead[i % kRowsAhead];
+            prefetch(i + kRowsAhead);
+            CopyRow(row, dimension(), part.rows + i * dimension());
           }
         });
     inverse += part.ids.size();
@@ -289,6 +294,7 @@ void CacheCore::WriteRows(const Batch& batch, const float* gradients,
   const std::size_t bytes = 4 * dimension() * sizeof(float);
   struct Found {
     std::vector<Entry> dirty, due, unused;
+    std::vector<Entry> used;  // of the unused, what the policy has not noted yet
   };
   ParallelCollect<Found>(
       executor_, batch.entries.size(), kBytesPerThread / bytes + 1,
@@ -324,11 +330,15 @@ void CacheCore::WriteRows(const Batch& batch, const float* gradients,
                            entries_.values(entry), entries_.pending(entry));
           if (unpin && --state.pins == 0) found->unused.push_back(entry);
         }
+        policy_->UseApart(found->unused, &found->used);
       },
       [&](const Found* found) HET_NO_THREAD_SAFETY_ANALYSIS {
         counts.pending_rows += static_cast<std::int64_t>(found->dirty.size());
         due_.insert(due_.end(), found->due.begin(), found->due.end());
-        Idle(found->unused);
+        const auto unused = static_cast<std::int64_t>(found->unused.size());
+        idle_ += unused;
+        policy_->Use(found->used,
+                     unused - static_cast<std::int64_t>(found->used.size()));
         if (!dirty_.bounded()) return;
         for (const Entry entry : found->dirty) dirty_.Note(entry);
       });

@@ -5,7 +5,8 @@
 // use takes it in again. So what a hit costs here is one use. Entries are small
 // integers that the cache hands out and reuses.
 //
-// Every call takes O(1) time, amortised for the ageing of LFU and light LFU.
+// Every call takes O(1) time, amortised for the ageing of LFU and light LFU and for
+// the sweeps of their lists and of LRU's queue.
 // Not thread-safe: used under the owning cache's lock.
 
 #ifndef HET_TF_KERNELS_CACHE_EVICTION_POLICY_H_
@@ -14,6 +15,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "kernels/base/span.h"
 #include "kernels/base/status.h"
@@ -27,8 +29,16 @@ class EvictionPolicy {
   virtual ~EvictionPolicy() = default;
 
   // These entries have been used, in this order, once each. They are in the
-  // order of eviction from now on.
-  virtual void Use(Span<const Entry> entries) = 0;
+  // order of eviction from now on. So many more uses have been taken by UseApart.
+  virtual void Use(Span<const Entry> entries, std::int64_t apart = 0) = 0;
+
+  // Takes the uses of those of the entries for which it need not look at any other
+  // entry, and adds the others to `rest`. Several threads may call it at the same
+  // time, each with entries of its own, while nobody calls anything else; then
+  // comes Use, for the rest.
+  virtual void UseApart(Span<const Entry> entries, std::vector<Entry>* rest) {
+    rest->insert(rest->end(), entries.begin(), entries.end());
+  }
 
   // The entry whose turn it is. It leaves the order and keeps its history.
   // REQUIRES: the order is not empty.

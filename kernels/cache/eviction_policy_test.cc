@@ -9,6 +9,8 @@
 #include <map>
 #include <random>
 #include <set>
+#include <string>
+#include <thread>
 #include <vector>
 
 namespace het {
@@ -23,8 +25,18 @@ std::unique_ptr<EvictionPolicy> Make(const std::string& name,
   return std::move(policy).Take();
 }
 
+// Now in one way, now in the other: they come to the same.
 void Use(EvictionPolicy& policy, Entry entry, int times = 1) {
-  for (int i = 0; i < times; ++i) policy.Use(Span<const Entry>(&entry, 1));
+  for (int i = 0; i < times; ++i) {
+    const Span<const Entry> used(&entry, 1);
+    if ((entry + static_cast<Entry>(i)) % 2 == 0) {
+      policy.Use(used);
+      continue;
+    }
+    std::vector<Entry> rest;
+    policy.UseApart(used, &rest);
+    policy.Use(rest, static_cast<std::int64_t>(1 - rest.size()));
+  }
 }
 
 // The next one goes.
@@ -236,21 +248,66 @@ TEST(EvictionPolicy, EveryEntryInsideIsEvictedOnce) {
   }
 }
 
-// What has been forgotten, or used again, leaves nothing behind for ever.
+// What has been forgotten, or used again, leaves nothing behind for ever; what is
+// inside comes out, each once and with LFU in the order of uses.
 TEST(EvictionPolicy, MemoryIsThatOfItsEntries) {
   constexpr Entry kEntries = 3000;
   for (const char* name : {"lru", "lfu", "light_lfu"}) {
     SCOPED_TRACE(name);
     const auto policy = Make(name, kEntries);
-    for (int round = 0; round < 30; ++round) {
+    std::map<Entry, int> uses;  // of those inside, since they were new
+    for (int round = 0; round < 31; ++round) {
       for (Entry entry = 0; entry < kEntries; ++entry) {
-        Use(*policy, entry, 1 + static_cast<int>(entry) % 3);
+        const int times = 1 + static_cast<int>(entry) % 3;
+        Use(*policy, entry, times);
+        uses[entry] += times;
       }
       for (Entry entry = round % 2; entry < kEntries; entry += 2) {
         policy->Forget(entry);
+        uses.erase(entry);
       }
     }
     EXPECT_LT(policy->memory_bytes(), kEntries * 13 + 16384);
+    int last = 0;
+    while (!uses.empty()) {
+      const Entry entry = Evict(*policy);
+      ASSERT_EQ(uses.count(entry), 1u) << entry;
+      if (std::string(name) == "lfu") {
+        EXPECT_GE(uses[entry], last) << entry;
+        last = uses[entry];
+      }
+      uses.erase(entry);
+    }
+  }
+}
+
+// What the threads of a step do.
+TEST(EvictionPolicy, ThreadsCountTheUsesOfTheirOwnEntries) {
+  constexpr Entry kEntries = 4000;
+  constexpr int kThreads = 4;
+  for (const char* name : {"lfu", "light_lfu"}) {
+    SCOPED_TRACE(name);
+    const auto policy = Make(name, kEntries);
+    for (Entry entry = 0; entry < kEntries; ++entry) Use(*policy, entry);
+    for (int round = 0; round < 5; ++round) {
+      std::vector<std::vector<Entry>> rests(kThreads);
+      std::vector<std::thread> threads;
+      for (int t = 0; t < kThreads; ++t) {
+        threads.emplace_back([&, t] {
+          std::vector<Entry> own;
+          for (Entry entry = static_cast<Entry>(t); entry < kEntries / 2;
+               entry += kThreads) {
+            own.push_back(entry);
+          }
+          policy->UseApart(own, &rests[static_cast<std::size_t>(t)]);
+        });
+      }
+      for (std::thread& thread : threads) thread.join();
+      for (const std::vector<Entry>& rest : rests) EXPECT_TRUE(rest.empty());
+    }
+    for (Entry i = 0; i < kEntries / 2; ++i) {
+      EXPECT_GE(Evict(*policy), kEntries / 2);
+    }
   }
 }
 

@@ -41,9 +41,10 @@ class FrequencyLists {
     return 10 * std::min(rows, std::numeric_limits<std::int64_t>::max() / 10);
   }
 
-  // In a loop of uses: brings near what Use will touch.
-  void PrefetchState(Entry entry) const {
-    if (entry < states_.size()) PrefetchLine(&states_[entry]);
+  // In a loop over entries: brings near what Use or UseApart will touch.
+  void PrefetchStates(Span<const Entry> entries, std::size_t i) const {
+    constexpr std::size_t kAhead = 16;
+    if (i + kAhead < entries.size()) PrefetchState(entries[i + kAhead]);
   }
 
   // Counts a use and takes the entry in, if it is not inside; returns its count.
@@ -53,6 +54,17 @@ class FrequencyLists {
     if (state.count + 1u < kLevels) ++state.count;
     if (!state.inside) TakeIn(entry);
     return state.count;
+  }
+
+  // Counts a use of an entry that is inside, unless its count would reach `most`:
+  // then, or if it is not inside, false, and nothing is done. Threads may call it at
+  // the same time for different entries.
+  bool UseApart(Entry entry, std::uint32_t most = kLevels + 1) {
+    if (entry >= states_.size() || !states_[entry].inside) return false;
+    State& state = states_[entry];
+    if (state.count + 1u >= most) return false;
+    if (state.count + 1u < kLevels) ++state.count;
+    return true;
   }
 
   // Takes the entry in with the given count. REQUIRES: it is not inside.
@@ -69,8 +81,8 @@ class FrequencyLists {
     --inside_;
   }
 
-  // Removes an entry of the lowest count, and of these one that has been found to
-  // have it for long. REQUIRES: !empty().
+  // Removes an entry of the lowest count; as a rule, of these, one that has been
+  // found to have it for longest. REQUIRES: !empty().
   Entry TakeLowest() {
     while (true) {
       const auto level = static_cast<std::uint32_t>(__builtin_ctzll(occupied_));
@@ -98,7 +110,7 @@ class FrequencyLists {
     if (entry >= states_.size()) return;
     Remove(entry);
     states_[entry].count = 0;
-    // Where it is listed it would be taken for another of the same number.
+    // Or it would stand in the list of a count that it no longer has.
     if (states_[entry].listed) Unlist(entry);
   }
 
@@ -130,6 +142,9 @@ class FrequencyLists {
   };
   static_assert(sizeof(State) == 2 && kLevels == 64);
 
+  void PrefetchState(Entry entry) const {
+    if (entry < states_.size()) PrefetchLine(&states_[entry]);
+  }
   void Grow(Entry entry) {
     if (states_.size() <= entry) states_.resize(entry + 1);
   }
@@ -155,7 +170,7 @@ class FrequencyLists {
     if (lists_.size() > listed_ + listed_ / 2 + 1024) DropUnlisted();
   }
   // Of an entry that stands in its list twice, because it has left it and come
-  // back, once is enough.
+  // back or two lists have become one, once is enough.
   void DropUnlisted() {
     lists_.Sweep([this](std::uint32_t level, Entry entry) {
       State& state = states_[entry];

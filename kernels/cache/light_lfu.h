@@ -22,7 +22,8 @@ class LightLfu final : public EvictionPolicy {
  public:
   explicit LightLfu(std::int64_t capacity);
 
-  void Use(Span<const Entry> entries) override;
+  void Use(Span<const Entry> entries, std::int64_t apart) override;
+  void UseApart(Span<const Entry> entries, std::vector<Entry>* rest) override;
   Entry Next() override;
   void Forget(Entry entry) override;
   std::int64_t memory_bytes() const override {

@@ -2,9 +2,10 @@
 
 namespace het {
 
-void Lru::Use(Span<const Entry> entries) {
+void Lru::Use(Span<const Entry> entries, std::int64_t /*apart*/) {
   for (const Entry entry : entries) {
     if (states_.size() <= entry) states_.resize(entry + 1);
+    // Seldom: of many rows one that is used alone, thousands of times.
     if (states_[entry].turns == kMostTurns) DropSuperseded();
     State& state = states_[entry];
     if (!state.inside) ++inside_;

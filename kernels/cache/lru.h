@@ -19,7 +19,7 @@ namespace het {
 
 class Lru final : public EvictionPolicy {
  public:
-  void Use(Span<const Entry> entries) override;
+  void Use(Span<const Entry> entries, std::int64_t apart) override;
   Entry Next() override;
   void Forget(Entry entry) override;
   std::int64_t memory_bytes() const override;

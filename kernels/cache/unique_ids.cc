@@ -72,7 +72,8 @@ void UniqueIds::FindFirst(std::size_t share, std::size_t shares) {
     const std::size_t end = std::min(given_.size(), block + kBlock);
     std::size_t owned = 0;
     for (std::size_t i = block; i < end; ++i) {
-      const std::uint64_t hash = Mix64(static_cast<std::uint64_t>(given_[i]));
+      const std::uint64_t hash =
+          FoldedProduct(static_cast<std::uint64_t>(given_[i]));
       own[owned] = static_cast<std::uint32_t>(i);
       homes[owned] = static_cast<std::uint32_t>(hash & mask);
       // No branch: it would be foreseen half of the time.
