@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "kernels/base/parameters.h"
+#include "kernels/base/simd.h"
 
 namespace het {
 namespace {
@@ -24,10 +25,12 @@ class Adagrad final : public Optimizer {
 
   void Step(float learning_rate, const float* gradient, std::size_t dimension,
             float* row, float* slots) const override {
-    for (std::size_t i = 0; i < dimension; ++i) {
-      slots[i] += gradient[i] * gradient[i];
-      row[i] -= learning_rate * gradient[i] / std::sqrt(slots[i] + epsilon_);
-    }
+    RunVectorized([&]() HET_LOOP {
+      for (std::size_t i = 0; i < dimension; ++i) {
+        slots[i] += gradient[i] * gradient[i];
+        row[i] -= learning_rate * gradient[i] / std::sqrt(slots[i] + epsilon_);
+      }
+    });
   }
 
   float StepScale(const float* slots, std::size_t dimension) const override {

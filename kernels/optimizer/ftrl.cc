@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "kernels/base/parameters.h"
+#include "kernels/base/simd.h"
 
 namespace het {
 namespace {
@@ -70,18 +71,20 @@ class Ftrl final : public Optimizer {
     const float l1 = parameters_.l1;
     const float l2 = parameters_.l2 + parameters_.beta / (2 * learning_rate);
     const float shrinkage = 2 * parameters_.l2_shrinkage;
-    for (std::size_t i = 0; i < dimension; ++i) {
-      const float sum = accumulator[i] + gradient[i] * gradient[i];
-      const float root = power(sum);
-      linear[i] += gradient[i] + shrinkage * values[i] -
-                   (root - power(accumulator[i])) / learning_rate * values[i];
-      const float above = linear[i] < -l1 ? -l1 : linear[i];
-      const float clipped = above > l1 ? l1 : above;
-      const float divisor = root / learning_rate + 2 * l2;
-      const float moved = (clipped - linear[i]) / divisor;
-      values[i] = divisor == 0 ? values[i] : moved;
-      accumulator[i] = sum;
-    }
+    RunVectorized([&]() HET_LOOP {
+      for (std::size_t i = 0; i < dimension; ++i) {
+        const float sum = accumulator[i] + gradient[i] * gradient[i];
+        const float root = power(sum);
+        linear[i] += gradient[i] + shrinkage * values[i] -
+                     (root - power(accumulator[i])) / learning_rate * values[i];
+        const float above = linear[i] < -l1 ? -l1 : linear[i];
+        const float clipped = above > l1 ? l1 : above;
+        const float divisor = root / learning_rate + 2 * l2;
+        const float moved = (clipped - linear[i]) / divisor;
+        values[i] = divisor == 0 ? values[i] : moved;
+        accumulator[i] = sum;
+      }
+    });
   }
 
   const FtrlParameters parameters_;

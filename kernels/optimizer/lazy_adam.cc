@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "kernels/base/parameters.h"
+#include "kernels/base/simd.h"
 
 namespace het {
 namespace {
@@ -46,11 +47,13 @@ class LazyAdam final : public Optimizer {
     float& steps = slots[2 * dimension];
     steps += 1;
     const float alpha = learning_rate * Correction(steps);
-    for (std::size_t i = 0; i < dimension; ++i) {
-      m[i] += (gradient[i] - m[i]) * one_minus_beta_1_;
-      v[i] += (gradient[i] * gradient[i] - v[i]) * one_minus_beta_2_;
-      values[i] -= m[i] * alpha / (std::sqrt(v[i]) + epsilon_);
-    }
+    RunVectorized([&]() HET_LOOP {
+      for (std::size_t i = 0; i < dimension; ++i) {
+        m[i] += (gradient[i] - m[i]) * one_minus_beta_1_;
+        v[i] += (gradient[i] * gradient[i] - v[i]) * one_minus_beta_2_;
+        values[i] -= m[i] * alpha / (std::sqrt(v[i]) + epsilon_);
+      }
+    });
   }
 
   float StepScale(const float* slots, std::size_t dimension) const override {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kernels/base/parameters.h"
+#include "kernels/base/simd.h"
 
 namespace het {
 namespace {
@@ -24,16 +25,18 @@ class Momentum final : public Optimizer {
             float* row, float* slots) const override {
     float* __restrict values = row;
     float* __restrict momentum = slots;
-    for (std::size_t i = 0; i < dimension; ++i) {
-      momentum[i] = momentum[i] * momentum_ - learning_rate * gradient[i];
-    }
-    if (nesterov_) {
+    RunVectorized([&]() HET_LOOP {
       for (std::size_t i = 0; i < dimension; ++i) {
-        values[i] += momentum[i] * momentum_ - learning_rate * gradient[i];
+        momentum[i] = momentum[i] * momentum_ - learning_rate * gradient[i];
       }
-    } else {
-      for (std::size_t i = 0; i < dimension; ++i) values[i] += momentum[i];
-    }
+      if (nesterov_) {
+        for (std::size_t i = 0; i < dimension; ++i) {
+          values[i] += momentum[i] * momentum_ - learning_rate * gradient[i];
+        }
+      } else {
+        for (std::size_t i = 0; i < dimension; ++i) values[i] += momentum[i];
+      }
+    });
   }
 
   float StepScale(const float*, std::size_t) const override {

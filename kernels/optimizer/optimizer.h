@@ -5,8 +5,8 @@
 // slots and serialises the steps of one row. Arithmetic is plain IEEE float32
 // without contraction, so that every shard and every build gets the same bits
 // (but for FTRL with a learning_rate_power other than -1/2, see there). Loops
-// over a row use nothing but sqrt of the math library: compilers make SIMD of
-// them.
+// over a row use nothing but sqrt of the math library, and come in several versions
+// of which the processor gets its best (kernels/base/simd.h).
 // Each optimizer is one file; CreateOptimizer is the only way to make one.
 
 #ifndef HET_TF_KERNELS_OPTIMIZER_OPTIMIZER_H_

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "kernels/base/parameters.h"
+#include "kernels/base/simd.h"
 #include "kernels/optimizer/sum_of_squares.h"
 
 namespace het {
@@ -22,10 +23,12 @@ class RowwiseAdagrad final : public Optimizer {
 
   void Step(float learning_rate, const float* gradient, std::size_t dimension,
             float* row, float* slots) const override {
-    slots[0] +=
-        SumOfSquares(gradient, dimension) / static_cast<float>(dimension);
-    const float step = learning_rate / (std::sqrt(slots[0]) + epsilon_);
-    for (std::size_t i = 0; i < dimension; ++i) row[i] -= step * gradient[i];
+    RunVectorized([&]() HET_LOOP {
+      slots[0] +=
+          SumOfSquares(gradient, dimension) / static_cast<float>(dimension);
+      const float step = learning_rate / (std::sqrt(slots[0]) + epsilon_);
+      for (std::size_t i = 0; i < dimension; ++i) row[i] -= step * gradient[i];
+    });
   }
 
   float StepScale(const float* slots, std::size_t) const override {

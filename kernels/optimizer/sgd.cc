@@ -1,6 +1,7 @@
 #include "kernels/optimizer/sgd.h"
 
 #include "kernels/base/parameters.h"
+#include "kernels/base/simd.h"
 
 namespace het {
 namespace {
@@ -12,9 +13,11 @@ class Sgd final : public Optimizer {
 
   void Step(float learning_rate, const float* gradient, std::size_t dimension,
             float* row, float*) const override {
-    for (std::size_t i = 0; i < dimension; ++i) {
-      row[i] -= learning_rate * gradient[i];
-    }
+    RunVectorized([&]() HET_LOOP {
+      for (std::size_t i = 0; i < dimension; ++i) {
+        row[i] -= learning_rate * gradient[i];
+      }
+    });
   }
 
   float StepScale(const float*, std::size_t) const override { return 1.0f; }

@@ -8,9 +8,11 @@
 
 #include <cstddef>
 
+#include "kernels/base/simd.h"
+
 namespace het {
 
-inline float SumOfSquares(const float* values, std::size_t count) {
+inline HET_LOOP float SumOfSquares(const float* values, std::size_t count) {
   constexpr std::size_t kLanes = 8;
   float sums[kLanes] = {};
   std::size_t i = 0;

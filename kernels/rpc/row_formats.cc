@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "kernels/base/hash.h"
+#include "kernels/base/simd.h"
 
 // What runs inside of the loops has no branch, so that they become vector code.
 
@@ -12,20 +13,9 @@ namespace {
 
 #define HET_INLINE inline __attribute__((always_inline))
 
-// Kernel::Run(...), compiled for the processor that runs it.
-template <typename Kernel, typename... Arguments>
-__attribute__((target("avx2"))) void RunAvx2(Arguments... arguments) {
-  Kernel::Run(arguments...);
-}
-
 template <typename Kernel, typename... Arguments>
 void Run(Arguments... arguments) {
-  static const bool avx2 = __builtin_cpu_supports("avx2") != 0;
-  if (avx2) {
-    RunAvx2<Kernel>(arguments...);
-  } else {
-    Kernel::Run(arguments...);
-  }
+  RunVectorized([&]() HET_LOOP { Kernel::Run(arguments...); });
 }
 
 HET_INLINE std::uint32_t BitsOf(float value) {

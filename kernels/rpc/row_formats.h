@@ -11,8 +11,8 @@
 // large. A NaN stays one and an infinity keeps its sign; in int8, where neither
 // can be written, the whole row becomes NaN (its scale is NaN).
 //
-// Pure functions. Nothing has to be aligned. Plain loops, compiled twice: for
-// AVX2 and for any x86-64, chosen at run time; both compute the same bits.
+// Pure functions. Nothing has to be aligned. Loops in several versions
+// (kernels/base/simd.h), which compute the same bits.
 
 #ifndef HET_TF_KERNELS_RPC_ROW_FORMATS_H_
 #define HET_TF_KERNELS_RPC_ROW_FORMATS_H_
