@@ -25,6 +25,8 @@ def hit_path(lines: Lines, axis: Any) -> None:
     """A group of bars for each workload, a bar for each contender."""
     groups: dict[str, dict[str, float]] = {}
     for line in lines:
+        if line["metric"].startswith("two callers"):
+            continue
         contender, workload = line["metric"].split(": lookup + SGD update, ")
         groups.setdefault(workload, {})[contender.partition(" (")[0]] = line["value"]
     contenders = list(dict.fromkeys(name for group in groups.values() for name in group))
