@@ -13,10 +13,6 @@ std::size_t RoundUp(std::size_t bytes, std::size_t to) {
   return (bytes + to - 1) / to * to;
 }
 
-std::size_t MappedBytes(std::size_t bytes) {
-  return RoundUp(bytes, bytes < kHugePageBytes ? kPageBytes : kHugePageBytes);
-}
-
 void* Map(std::size_t size) {
   void* const mapped = mmap(nullptr, size, PROT_READ | PROT_WRITE,
                             MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -28,10 +24,10 @@ void* Map(std::size_t size) {
 
 void* MapPages(std::size_t bytes) {
   if (bytes > SIZE_MAX - 2 * kHugePageBytes) throw std::bad_alloc();
-  const std::size_t size = MappedBytes(bytes);
+  const std::size_t size = RoundUp(bytes, kPageBytes);
   if (size < kHugePageBytes) return Map(size);
-  // What lies before the first whole page, and behind the last, goes back; these
-  // calls fail only for addresses that are not mapped.
+  // What lies before the first huge page, and behind the last byte, goes back;
+  // these calls fail only for addresses that are not mapped.
   const auto begin =
       reinterpret_cast<std::uintptr_t>(Map(size + kHugePageBytes));
   const std::uintptr_t aligned = RoundUp(begin, kHugePageBytes);
@@ -45,7 +41,14 @@ void* MapPages(std::size_t bytes) {
 }
 
 void UnmapPages(void* memory, std::size_t bytes) {
-  (void)munmap(memory, MappedBytes(bytes));
+  (void)munmap(memory, RoundUp(bytes, kPageBytes));
+}
+
+void ExpectUse(void* memory, std::size_t bytes, std::size_t used) {
+  const std::size_t whole = used / kHugePageBytes * kHugePageBytes;
+  if (whole == used || whole + kHugePageBytes > bytes) return;
+  (void)madvise(static_cast<char*>(memory) + whole, kHugePageBytes,
+                MADV_NOHUGEPAGE);  // fails where there are none
 }
 
 }  // namespace het

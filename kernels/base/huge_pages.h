@@ -23,11 +23,16 @@ constexpr std::size_t kHugePageBytes = std::size_t{2} << 20;
 // may have some ten thousand pieces of it.
 constexpr std::size_t kLeastMappedBytes = std::size_t{512} << 10;
 
-// Memory from the kernel, rounded up to whole pages; from kHugePageBytes on at a
-// multiple of it, rounded up to multiples of it. Nothing of it is there before it
-// is touched. Throws std::bad_alloc.
+// Memory from the kernel, rounded up to whole pages; from kHugePageBytes on it
+// starts at a multiple of that, and what does not fill the last huge page has small
+// ones. Nothing of it is there before it is touched. Throws std::bad_alloc.
 void* MapPages(std::size_t bytes);
 void UnmapPages(void* memory, std::size_t bytes);
+
+// Of `bytes` that MapPages gave, before they are touched: no more than the first
+// `used` are likely to be. The huge page that would be there for its beginning alone
+// becomes small pages.
+void ExpectUse(void* memory, std::size_t bytes, std::size_t used);
 
 template <typename T>
 struct HugePages {

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <cstdint>
+#include <cstring>
 #include <fstream>
 #include <limits>
 #include <new>
@@ -21,6 +22,15 @@ std::size_t MappedBytes() {
   std::ifstream("/proc/self/statm") >> pages;
   return pages * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
 }
+
+std::size_t ResidentBytes() {
+  std::size_t all = 0, pages = 0;
+  std::ifstream("/proc/self/statm") >> all >> pages;
+  return pages * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+}
+
+// Much less than a huge page: what the process touches besides.
+constexpr std::size_t kBeside = std::size_t{256} << 10;
 
 TEST(HugePages, LargePiecesStartAtHugePagesAndAreUsableToTheEnd) {
   HugePages<char> allocator;
@@ -79,6 +89,35 @@ TEST(HugePages, WhatIsGivenBackGoesBackToTheKernel) {
   EXPECT_LT(MappedBytes(), before + kLarge + kHugePageBytes);
   allocator.deallocate(piece, kLarge);
   EXPECT_LT(MappedBytes(), before + kHugePageBytes);
+}
+
+TEST(HugePages, WhatIsUsedIsThereAndLittleElse) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "a sanitizer's own memory is resident, too";
+#endif
+  constexpr std::size_t kUsed = 4 * kHugePageBytes + 5000;
+  {
+    SCOPED_TRACE("to the end");
+    const std::size_t before = ResidentBytes();
+    void* const memory = MapPages(kUsed);
+    std::memset(memory, 1, kUsed);
+    EXPECT_GE(ResidentBytes(), before + kUsed);
+    EXPECT_LT(ResidentBytes(), before + kUsed + kBeside);
+    UnmapPages(memory, kUsed);
+  }
+  for (const std::size_t more :
+       {std::size_t{0}, kHugePageBytes, 3 * kHugePageBytes + 1}) {
+    SCOPED_TRACE(testing::Message() << "of " << kUsed << " + " << more);
+    const std::size_t before = ResidentBytes();
+    char* const memory = static_cast<char*>(MapPages(kUsed + more));
+    ExpectUse(memory, kUsed + more, kUsed);
+    std::memset(memory, 1, kUsed);
+    EXPECT_GE(ResidentBytes(), before + kUsed);
+    EXPECT_LT(ResidentBytes(), before + kUsed + kBeside);
+    // All of it can be used nevertheless.
+    std::memset(memory, 1, kUsed + more);
+    UnmapPages(memory, kUsed + more);
+  }
 }
 
 TEST(HugePages, RefusesWhatThereIsNotInTheWorld) {

@@ -29,7 +29,9 @@ int ChunkBits(std::size_t dimension, std::int64_t rows) {
 }  // namespace
 
 Entries::Entries(std::size_t dimension, std::int64_t rows)
-    : dimension_(dimension), chunk_bits_(ChunkBits(dimension, rows)) {}
+    : dimension_(dimension),
+      rows_(static_cast<std::size_t>(rows)),
+      chunk_bits_(ChunkBits(dimension, rows)) {}
 
 Entries::Entry Entries::Insert(RowId id) {
   if (size_ + 1 > index_.room()) GrowIndex();
@@ -45,12 +47,13 @@ Entries::Entry Entries::Insert(RowId id) {
     }
   } else {
     entry = end();
+    MakeRoom(&states_);
     states_.emplace_back();
-    if (keeps_steps_) steps_.emplace_back();
-    if (chunks_.size() << chunk_bits_ <= entry) {
-      chunks_.emplace_back(HugePages<float>().allocate(chunk_floats()),
-                           Freer{chunk_floats()});
+    if (keeps_steps_) {
+      MakeRoom(&steps_);
+      steps_.emplace_back();
     }
+    if (chunks_.size() << chunk_bits_ <= entry) AddChunk();
   }
   states_[entry] = EntryState{};
   if (keeps_steps_) steps_[entry] = EntryStep{};
@@ -72,6 +75,30 @@ void Entries::Erase(Entry entry) {
 void Entries::KeepSteps() {
   keeps_steps_ = true;
   steps_.resize(states_.size());
+}
+
+template <typename T>
+void Entries::MakeRoom(std::vector<T, HugePages<T>>* array) const {
+  const std::size_t size = array->size();
+  if (size < array->capacity()) return;
+  // Twice as many; all of them as soon as that is enough, with some more for the
+  // rows that a batch brings before others go.
+  const std::size_t twice = std::max<std::size_t>(16, 2 * size);
+  const bool all = size < rows_ && rows_ <= twice;
+  array->reserve(all ? rows_ + rows_ / 4 : twice);
+  if (all) {
+    ExpectUse(array->data(), array->capacity() * sizeof(T), rows_ * sizeof(T));
+  }
+}
+
+void Entries::AddChunk() {
+  const std::size_t before = chunks_.size() << chunk_bits_;
+  chunks_.emplace_back(HugePages<float>().allocate(chunk_floats()),
+                       Freer{chunk_floats()});
+  if (before < rows_ && rows_ - before < std::size_t{1} << chunk_bits_) {
+    ExpectUse(chunks_.back().get(), chunk_floats() * sizeof(float),
+              (rows_ - before) * 2 * dimension_ * sizeof(float));
+  }
 }
 
 void Entries::GrowIndex() {

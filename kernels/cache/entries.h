@@ -74,8 +74,8 @@ class Entries {
   using Entry = EntryIndex::Entry;
   static constexpr Entry kNone = EntryIndex::kNone;
 
-  // `rows` is how many there will be, about: it decides in which pieces memory
-  // is taken, not how much.
+  // `rows` is how many there will be, about: it decides in which pieces and pages
+  // memory is taken, not how much.
   Entries(std::size_t dimension, std::int64_t rows);
 
   Entry Find(RowId id) const {
@@ -135,8 +135,13 @@ class Entries {
     return (std::size_t{1} << chunk_bits_) * 2 * dimension_;
   }
   void GrowIndex();
+  // Room for another element.
+  template <typename T>
+  void MakeRoom(std::vector<T, HugePages<T>>* array) const;
+  void AddChunk();
 
   const std::size_t dimension_;
+  const std::size_t rows_;
   const int chunk_bits_;  // a chunk has 2^chunk_bits_ entries
   std::size_t size_ = 0;
   EntryIndex index_;

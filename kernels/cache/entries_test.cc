@@ -4,6 +4,10 @@
 
 #include <gtest/gtest.h>
 
+#include <unistd.h>
+
+#include <algorithm>
+#include <fstream>
 #include <limits>
 #include <map>
 #include <random>
@@ -76,6 +80,32 @@ TEST(Entries, ValuesDoNotMoveWhileItGrows) {
   float* const values = entries.values(first);
   for (RowId id = 2; id < 5000; ++id) entries.Insert(id);
   EXPECT_EQ(entries.values(first), values);
+}
+
+// With as many entries as it was made for, also in the last huge page of each table.
+TEST(Entries, MemoryIsThereForWhatIsInside) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "a sanitizer's own memory is resident, too";
+#endif
+  const auto resident = [] {
+    std::int64_t all = 0, pages = 0;
+    std::ifstream("/proc/self/statm") >> all >> pages;
+    return pages * sysconf(_SC_PAGESIZE);
+  };
+  for (const std::int64_t rows : {150'000, 300'000, 600'000}) {
+    SCOPED_TRACE(testing::Message() << rows << " rows");
+    const std::int64_t before = resident();
+    Entries entries(16, rows);
+    for (RowId id = 0; id < rows; ++id) {
+      std::fill_n(entries.values(entries.Insert(id)), 16, 1.0f);
+    }
+    const std::int64_t beside = resident() - before - entries.memory_bytes();
+    EXPECT_LT(beside, std::int64_t{512} << 10);
+    for (RowId id = rows; id < 2 * rows; ++id) {
+      entries.values(entries.Insert(id))[0] = 2.0f;
+    }
+    EXPECT_EQ(entries.values(entries.Find(rows - 1))[15], 1.0f);
+  }
 }
 
 TEST(UniqueIds, KeepsTheOrderOfFirstOccurrence) {
