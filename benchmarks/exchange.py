@@ -44,12 +44,11 @@ def on_core(core: int) -> Iterator[None]:
 @contextlib.contextmanager
 def echo_server() -> Iterator[str]:
     """Where the echo listens."""
-    with (
-        on_core(1),
-        subprocess.Popen(
+    with on_core(1):
+        process = subprocess.Popen(
             [str(program("exchange")), "echo"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        ) as process,
-    ):
+        )
+    with process:
         assert process.stdout is not None and process.stdin is not None
         yield json_.loads(process.stdout.readline())["address"]
         process.stdin.close()
