@@ -12,6 +12,7 @@
 
 #include "kernels/cache/embedding_cache.h"
 #include "kernels/server/shard_server_fixture.h"
+#include "kernels/testing/wrapped_store.h"
 
 namespace het {
 namespace {
@@ -20,20 +21,44 @@ using std::chrono::milliseconds;
 
 TEST_F(ShardServerTest, MessagesAboveGrpcsDefaultLimitWork) {
   StartServer();
-  const auto store = Open({});
+  // As one message; a worker's store would send it in pieces.
+  NumberingStore store(Connect(ClientOptions()), 1, shard_->incarnation());
   spec_.dimension = 512;
-  ASSERT_TRUE(store->CreateTable(spec_).ok());
+  ASSERT_TRUE(store.CreateTable(spec_).ok());
   OwnedRequest request;
   Fill(&request, spec_, 10000);  // 20 MB each way; gRPC's default is 4 MiB
-  const auto reply = ExchangeAndWait(*store, request.request());
+  const auto reply = ExchangeAndWait(store, request.request());
   ASSERT_TRUE(reply.ok()) << reply.status().ToString();
   for (const RowView& row : reply->tables[0].fetched) {
     ASSERT_EQ(row.values[0], 1);
     ASSERT_EQ(row.values[511], 1);
   }
-  const Traffic traffic = store->traffic();
+  const Traffic traffic = store.traffic();
+  EXPECT_EQ(traffic.exchanges, 1);
   EXPECT_EQ(traffic.sent.ids, 2 * 10000);  // each the one before plus 1
   EXPECT_EQ(traffic.received.rows, 4 * 512 * 10000);
+}
+
+TEST_F(ShardServerTest, AnExchangeOfAnySizeWorksAndStaysBelowTheLimit) {
+  options_.max_message_bytes = 2 << 20;
+  StartServer();
+  StoreOptions limited;
+  limited.max_message_bytes = 2 << 20;
+  const auto store = Open(limited);
+  spec_.dimension = 512;
+  ASSERT_TRUE(store->CreateTable(spec_).ok());
+  OwnedRequest request;
+  Fill(&request, spec_, 10000);
+  for (int step = 1; step <= 3; ++step) {
+    const auto reply = ExchangeAndWait(*store, request.request());
+    ASSERT_TRUE(reply.ok()) << reply.status().ToString();
+    for (const RowView& row : reply->tables[0].fetched) {
+      ASSERT_EQ(row.values[0], step);
+      ASSERT_EQ(row.values[511], step);
+    }
+  }
+  EXPECT_GT(store->traffic().exchanges, 3 * 20);
+  EXPECT_EQ(shard_->Stats()->at(0).repeated_exchanges, 0);
 }
 
 TEST_F(ShardServerTest, ARequestAboveTheWorkersLimitIsAnErrorThatLasts) {

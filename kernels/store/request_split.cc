@@ -27,40 +27,116 @@ std::vector<T> Take(Span<const T> from,
 
 RequestSplit::RequestSplit(const ExchangeRequest& request,
                            const std::vector<std::size_t>& dimensions,
-                           const Router& router)
-    : parts_(router.shards()) {
+                           const Router& router, std::size_t piece_bytes) {
   cuts_.reserve(request.tables.size());
-  for (ShardPart& part : parts_) part.request.header = request.header;
   for (std::size_t t = 0; t < request.tables.size(); ++t) {
-    const TableExchange& whole = request.tables[t];
-    cuts_.push_back(Cut(whole, dimensions[t], router));
-    const TableCut& cut = cuts_.back();
-    for (std::size_t s = 0; s < parts_.size(); ++s) {
-      const auto part_of = [s](const Order& order, const auto& array) {
-        return Span(array.data() + order.begin[s],
-                    order.begin[s + 1] - order.begin[s]);
-      };
-      TableExchange part;
-      part.table = whole.table;
-      part.staleness = whole.staleness;
-      part.round = whole.round;
-      part.row_format = whole.row_format;
-      part.gradient_format = whole.gradient_format;
-      part.push_ids = part_of(cut.push, cut.push_ids);
-      part.push_clocks = part_of(cut.push, cut.push_clocks);
-      part.push_learning_rates = part_of(cut.push, cut.push_learning_rates);
-      part.push_gradients = Span<const float>(
-          cut.push_gradients.get() + cut.push.begin[s] * cut.dimension,
-          part.push_ids.size() * cut.dimension);
-      part.gradients_owner = cut.push_gradients;
-      part.validate_ids = part_of(cut.validate, cut.validate_ids);
-      part.validate_clocks = part_of(cut.validate, cut.validate_clocks);
-      part.fetch_ids = part_of(cut.fetch, cut.fetch_ids);
-      if (part.empty()) continue;
-      parts_[s].tables.push_back(t);
-      parts_[s].request.tables.push_back(part);
-    }
+    cuts_.push_back(Cut(request.tables[t], dimensions[t], router));
   }
+  for (std::size_t s = 0; s < router.shards(); ++s) {
+    first_.push_back(pieces_.size());
+    AddPieces(s, piece_bytes);
+  }
+  first_.push_back(pieces_.size());
+  for (Piece& piece : pieces_) Describe(request, &piece);
+}
+
+void RequestSplit::AddPieces(std::size_t shard, std::size_t piece_bytes) {
+  const auto range_of = [shard](const Order& order) {
+    return Range{order.begin[shard], order.begin[shard + 1]};
+  };
+  std::size_t total = 0, longest = 0;
+  for (const TableCut& cut : cuts_) {
+    const std::size_t pushed = range_of(cut.push).size();
+    const std::size_t read =
+        std::size_t{range_of(cut.validate).size()} + range_of(cut.fetch).size();
+    total += pushed * cut.gradient_bytes + read * cut.row_bytes;
+    if (pushed > 0) longest = std::max(longest, cut.gradient_bytes);
+    if (read > 0) longest = std::max(longest, cut.row_bytes);
+  }
+  if (total == 0) return;
+  const std::size_t pieces = (total + piece_bytes - 1) / piece_bytes;
+  // So much that none is left over for a last, small one.
+  const std::size_t most = total / pieces + longest;
+  std::size_t room = 0;
+  constexpr std::size_t kNone = ~std::size_t{0};
+  std::vector<std::size_t> part_of(cuts_.size(), kNone);  // in the last piece
+  const auto take = [&](std::size_t t, const Order& order,
+                        std::size_t row_bytes, Range Part::*range) {
+    for (Range left = range_of(order); left.size() > 0;) {
+      if (room < row_bytes) {
+        pieces_.emplace_back();
+        pieces_.back().shard = shard;
+        std::fill(part_of.begin(), part_of.end(), kNone);
+        room = most;
+      }
+      std::vector<Part>& parts = pieces_.back().parts;
+      if (part_of[t] == kNone) {
+        part_of[t] = parts.size();
+        parts.emplace_back();
+        parts.back().table = t;
+      }
+      const auto rows = static_cast<std::uint32_t>(
+          std::min<std::size_t>(left.size(), room / row_bytes));
+      parts[part_of[t]].*range = {left.begin, left.begin + rows};
+      left.begin += rows;
+      room -= rows * row_bytes;
+    }
+  };
+  for (std::size_t t = 0; t < cuts_.size(); ++t) {
+    take(t, cuts_[t].push, cuts_[t].gradient_bytes, &Part::push);
+  }
+  for (std::size_t t = 0; t < cuts_.size(); ++t) {
+    take(t, cuts_[t].validate, cuts_[t].row_bytes, &Part::validate);
+    take(t, cuts_[t].fetch, cuts_[t].row_bytes, &Part::fetch);
+  }
+}
+
+void RequestSplit::Describe(const ExchangeRequest& whole, Piece* piece) const {
+  piece->request.header = whole.header;
+  const auto part_of = [](Range range, const auto& array) {
+    return Span(array.data() + range.begin, range.size());
+  };
+  for (const Part& part : piece->parts) {
+    const TableExchange& exchange = whole.tables[part.table];
+    const TableCut& cut = cuts_[part.table];
+    piece->request.tables.emplace_back();
+    TableExchange& own = piece->request.tables.back();
+    own.table = exchange.table;
+    own.staleness = exchange.staleness;
+    own.round = exchange.round;
+    own.row_format = exchange.row_format;
+    own.gradient_format = exchange.gradient_format;
+    own.push_ids = part_of(part.push, cut.push_ids);
+    own.push_clocks = part_of(part.push, cut.push_clocks);
+    own.push_learning_rates = part_of(part.push, cut.push_learning_rates);
+    own.validate_ids = part_of(part.validate, cut.validate_ids);
+    own.validate_clocks = part_of(part.validate, cut.validate_clocks);
+    own.fetch_ids = part_of(part.fetch, cut.fetch_ids);
+  }
+}
+
+const ExchangeRequest& RequestSplit::Prepare(std::size_t piece) {
+  Piece& prepared = pieces_[piece];
+  for (std::size_t p = 0; p < prepared.parts.size(); ++p) {
+    const Range range = prepared.parts[p].push;
+    if (range.size() == 0) continue;
+    const TableCut& cut = cuts_[prepared.parts[p].table];
+    const std::size_t dimension = cut.dimension, rows = range.size();
+    const std::uint32_t* const positions =
+        cut.push.positions.data() + range.begin;
+    auto gradients = TakeArray<float>(rows * dimension);
+    for (std::size_t i = 0; i < rows; ++i) {
+      if (i + kAhead < rows) {
+        PrefetchLine(&cut.push_gradients[positions[i + kAhead] * dimension]);
+      }
+      std::copy_n(&cut.push_gradients[positions[i] * dimension], dimension,
+                  &gradients[i * dimension]);
+    }
+    TableExchange& own = prepared.request.tables[p];
+    own.push_gradients = Span<const float>(gradients.get(), rows * dimension);
+    own.gradients_owner = std::move(gradients);
+  }
+  return prepared.request;
 }
 
 RequestSplit::Order RequestSplit::OrderByShard(Span<const RowId> ids,
@@ -96,19 +172,14 @@ RequestSplit::TableCut RequestSplit::Cut(const TableExchange& exchange,
                                          const Router& router) {
   TableCut cut;
   cut.dimension = dimension;
+  cut.row_bytes = dimension * ValueBytes(exchange.row_format);
+  cut.gradient_bytes = dimension * ValueBytes(exchange.gradient_format);
   cut.push = OrderByShard(exchange.push_ids, router);
   const std::vector<std::uint32_t>& pushed = cut.push.positions;
   cut.push_ids = Take(exchange.push_ids, pushed);
   cut.push_clocks = Take(exchange.push_clocks, pushed);
   cut.push_learning_rates = Take(exchange.push_learning_rates, pushed);
-  cut.push_gradients = TakeArray<float>(pushed.size() * dimension);
-  for (std::size_t i = 0; i < pushed.size(); ++i) {
-    if (i + kAhead < pushed.size()) {
-      PrefetchLine(&exchange.push_gradients[pushed[i + kAhead] * dimension]);
-    }
-    std::copy_n(&exchange.push_gradients[pushed[i] * dimension], dimension,
-                &cut.push_gradients[i * dimension]);
-  }
+  cut.push_gradients = exchange.push_gradients;
   cut.validate = OrderByShard(exchange.validate_ids, router);
   cut.validate_ids = Take(exchange.validate_ids, cut.validate.positions);
   cut.validate_clocks = Take(exchange.validate_clocks, cut.validate.positions);
@@ -128,39 +199,38 @@ ExchangeReply RequestSplit::PrepareReply() const {
   return whole;
 }
 
-Status RequestSplit::Merge(std::size_t shard, ExchangeReply reply,
+Status RequestSplit::Merge(std::size_t piece, ExchangeReply reply,
                            ExchangeReply* whole) const {
-  const ShardPart& part = parts_[shard];
-  if (reply.tables.size() != part.tables.size()) {
+  const std::size_t shard = pieces_[piece].shard;
+  const std::vector<Part>& parts = pieces_[piece].parts;
+  if (reply.tables.size() != parts.size()) {
     return Internal("shard ", shard, " replied about ", reply.tables.size(),
-                    " tables, expected ", part.tables.size());
+                    " tables, expected ", parts.size());
   }
-  for (std::size_t p = 0; p < part.tables.size(); ++p) {
-    const TableCut& cut = cuts_[part.tables[p]];
+  for (std::size_t p = 0; p < parts.size(); ++p) {
+    const Part& part = parts[p];
+    const TableCut& cut = cuts_[part.table];
     const TableReply& from = reply.tables[p];
-    TableReply& to = whole->tables[part.tables[p]];
+    TableReply& to = whole->tables[part.table];
     if (from.dimension != cut.dimension && from.dimension != 0) {
       return Internal("shard ", shard, " replied with rows of dimension ", from.dimension,
                       ", expected ", cut.dimension);
     }
-    const std::uint32_t validated =
-        cut.validate.begin[shard + 1] - cut.validate.begin[shard];
-    const std::uint32_t fetched =
-        cut.fetch.begin[shard + 1] - cut.fetch.begin[shard];
-    if (from.validated.size() != validated || from.fetched.size() != fetched) {
+    if (from.validated.size() != part.validate.size() ||
+        from.fetched.size() != part.fetch.size()) {
       return Internal("shard ", shard, " replied with ", from.fetched.size(),
                       " rows fetched and ", from.validated.size(),
-                      " validated, expected ", fetched, " and ", validated);
+                      " validated, expected ", part.fetch.size(), " and ",
+                      part.validate.size());
     }
-    const auto place = [shard](const Order& order,
-                               const std::vector<RowView>& rows,
-                               std::vector<RowView>* places) {
-      const std::uint32_t* position =
-          order.positions.data() + order.begin[shard];
+    const auto place = [](const Order& order, Range range,
+                          const std::vector<RowView>& rows,
+                          std::vector<RowView>* places) {
+      const std::uint32_t* position = order.positions.data() + range.begin;
       for (const RowView& row : rows) (*places)[*position++] = row;
     };
-    place(cut.validate, from.validated, &to.validated);
-    place(cut.fetch, from.fetched, &to.fetched);
+    place(cut.validate, part.validate, from.validated, &to.validated);
+    place(cut.fetch, part.fetch, from.fetched, &to.fetched);
   }
   for (auto& buffer : reply.buffers) {
     whole->buffers.push_back(std::move(buffer));

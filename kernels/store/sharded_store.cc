@@ -13,43 +13,46 @@ class FanOut : public std::enable_shared_from_this<FanOut> {
  public:
   FanOut(const ExchangeRequest& request,
          const std::vector<std::size_t>& dimensions, const Router& router,
-         EmbeddingStore::ExchangeDone done)
-      : split_(request, dimensions, router),
+         std::size_t piece_bytes, EmbeddingStore::ExchangeDone done)
+      : split_(request, dimensions, router, piece_bytes),
         whole_(split_.PrepareReply()),
-        failures_(router.shards()),
+        failures_(split_.pieces()),
         done_(std::move(done)) {}
 
   void Start(const std::vector<std::shared_ptr<EmbeddingStore>>& shards) {
-    // One is held back, so that an early answer does not end the exchange
-    // before the last shard has been asked.
-    std::size_t asked = 1;
-    for (std::size_t s = 0; s < shards.size(); ++s) {
-      asked += split_.request(s).tables.empty() ? 0 : 1;
-    }
     {
+      // One is held back, so that an early answer does not end the exchange
+      // before the last piece has been sent.
       MutexLock lock(&mutex_);
-      open_ = asked;
+      open_ = split_.pieces() + 1;
     }
-    for (std::size_t s = 0; s < shards.size(); ++s) {
-      if (split_.request(s).tables.empty()) continue;
-      shards[s]->Exchange(split_.request(s),
-                          [self = shared_from_this(), s](
-                              Status status, ExchangeReply reply) {
-                            self->Answer(s, std::move(status),
-                                         std::move(reply));
-                          });
+    // Of every shard the first piece, then of every one the second.
+    bool more = true;
+    for (std::size_t round = 0; more; ++round) {
+      more = false;
+      for (std::size_t s = 0; s < shards.size(); ++s) {
+        const std::size_t piece = split_.first(s) + round;
+        if (piece >= split_.first(s + 1)) continue;
+        more = true;
+        shards[s]->Exchange(split_.Prepare(piece),
+                            [self = shared_from_this(), piece](
+                                Status status, ExchangeReply reply) {
+                              self->Answer(piece, std::move(status),
+                                           std::move(reply));
+                            });
+      }
     }
     Close();
   }
 
  private:
-  void Answer(std::size_t shard, Status status, ExchangeReply reply) {
+  void Answer(std::size_t piece, Status status, ExchangeReply reply) {
     {
       MutexLock lock(&mutex_);
       if (status.ok()) {
-        status = split_.Merge(shard, std::move(reply), &whole_);
+        status = split_.Merge(piece, std::move(reply), &whole_);
       }
-      if (!status.ok()) failures_[shard] = std::move(status);
+      if (!status.ok()) failures_[piece] = std::move(status);
     }
     Close();
   }
@@ -68,7 +71,8 @@ class FanOut : public std::enable_shared_from_this<FanOut> {
     done_(std::move(first), std::move(whole));
   }
 
-  const RequestSplit split_;
+  // Prepared by the thread that starts the exchange, merged by those of answers.
+  RequestSplit split_;
   Mutex mutex_;
   std::size_t open_ HET_GUARDED_BY(mutex_) = 0;
   ExchangeReply whole_ HET_GUARDED_BY(mutex_);
@@ -78,8 +82,11 @@ class FanOut : public std::enable_shared_from_this<FanOut> {
 
 }  // namespace
 
-ShardedStore::ShardedStore(std::vector<std::shared_ptr<EmbeddingStore>> shards)
-    : shards_(std::move(shards)), router_(shards_.size()) {}
+ShardedStore::ShardedStore(std::vector<std::shared_ptr<EmbeddingStore>> shards,
+                           std::size_t piece_bytes)
+    : shards_(std::move(shards)),
+      router_(shards_.size()),
+      piece_bytes_(piece_bytes) {}
 
 void ShardedStore::Exchange(const ExchangeRequest& request, ExchangeDone done) {
   std::vector<std::size_t> dimensions;
@@ -94,7 +101,8 @@ void ShardedStore::Exchange(const ExchangeRequest& request, ExchangeDone done) {
     }
     dimensions.push_back(spec->dimension);
   }
-  std::make_shared<FanOut>(request, dimensions, router_, std::move(done))
+  std::make_shared<FanOut>(request, dimensions, router_, piece_bytes_,
+                           std::move(done))
       ->Start(shards_);
 }
 

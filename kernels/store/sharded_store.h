@@ -1,12 +1,17 @@
 // ShardedStore: one store made of several shards. It splits an exchange by the
-// router, asks all shards at once (each at most once; a shard with nothing to
-// do is left alone) and puts the replies together position by position, moving
-// row views and never copying a row.
+// router, asks all shards at once (each once, or piece by piece when it is a large
+// exchange, without waiting for an answer; a shard with nothing to do is left
+// alone) and puts the replies together position by position, moving row views and
+// never copying a row.
 //
-// Every request is checked as a whole before the first part is sent. When a
-// shard fails all the same, the exchange fails with the error of the first such
-// shard, and the others may have applied their parts: callers treat a failed
+// Every request is checked as a whole before the first piece is sent. When a
+// shard fails all the same, the exchange fails with the first error of the first
+// such shard, and other pieces may have been applied: callers treat a failed
 // exchange as the end of the store's use.
+//
+// Shards apply exchanges in the order in which they are started (RetryingStore,
+// Shard): pieces are such exchanges. What others start at the same time may come
+// between them.
 //
 // Ownership: shares the shards' stores. Thread-safety: as EmbeddingStore says.
 // Lock order: mutex_ is a leaf.
@@ -26,9 +31,13 @@ namespace het {
 
 class ShardedStore final : public EmbeddingStore {
  public:
+  // Of rows and gradients. Where smaller pieces would only cost more calls.
+  static constexpr std::size_t kPieceBytes = std::size_t{512} << 10;
+
   // In shard order, the same at every worker.
-  // REQUIRES: 1 <= shards.size() <= kPartitions.
-  explicit ShardedStore(std::vector<std::shared_ptr<EmbeddingStore>> shards);
+  // REQUIRES: 1 <= shards.size() <= kPartitions, piece_bytes > 0.
+  explicit ShardedStore(std::vector<std::shared_ptr<EmbeddingStore>> shards,
+                        std::size_t piece_bytes = kPieceBytes);
 
   void Exchange(const ExchangeRequest& request, ExchangeDone done) override;
   Status CreateTable(const TableSpec& spec) override;
@@ -46,6 +55,7 @@ class ShardedStore final : public EmbeddingStore {
 
   const std::vector<std::shared_ptr<EmbeddingStore>> shards_;
   const Router router_;
+  const std::size_t piece_bytes_;
   mutable Mutex mutex_;
   std::unordered_map<TableId, TableSpec> specs_ HET_GUARDED_BY(mutex_);
 };

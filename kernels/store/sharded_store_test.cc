@@ -56,10 +56,12 @@ class ShardedStoreTest : public testing::Test {
       stores.push_back(probes_.back());
     }
     store_ = std::make_unique<ShardedStore>(stores);
+    in_pieces_ = std::make_unique<ShardedStore>(stores, 8);
     spec_.name = "t";
     spec_.dimension = 1;
     spec_.initializer = {"zeros", {}};
     ASSERT_TRUE(store_->CreateTable(spec_).ok());
+    ASSERT_TRUE(in_pieces_->CreateTable(spec_).ok());
   }
 
   static RowId IdOn(std::size_t shard) {
@@ -70,6 +72,7 @@ class ShardedStoreTest : public testing::Test {
 
   std::vector<std::shared_ptr<ProbeStore>> probes_;
   std::unique_ptr<ShardedStore> store_;
+  std::unique_ptr<ShardedStore> in_pieces_;  // of two rows
   TableSpec spec_;
 };
 
@@ -100,6 +103,39 @@ TEST_F(ShardedStoreTest, AnswersWhenTheLastShardHas) {
   EXPECT_EQ(answers, 1);
 }
 
+TEST_F(ShardedStoreTest, PiecesAreSentInOrderWithoutWaitingForAnswers) {
+  ProbeStore& probe = *probes_[1];
+  probe.holding = true;
+  OwnedRequest request;
+  OwnedRequest::Table& table = request.Add(spec_.id());
+  std::vector<RowId> ids;
+  for (RowId id = 0; ids.size() < 7; ++id) {
+    if (Router(3).ShardOf(id) == 1) ids.push_back(id);
+  }
+  for (const RowId id : ids) {
+    table.Push(id, 1, 1, {static_cast<float>(-id)}).Fetch(id);
+  }
+  int answers = 0;
+  in_pieces_->Exchange(
+      request.request(), [&](Status status, ExchangeReply reply) {
+        ASSERT_TRUE(status.ok()) << status.ToString();
+        ASSERT_EQ(reply.tables[0].fetched.size(), ids.size());
+        for (std::size_t i = 0; i < ids.size(); ++i) {
+          EXPECT_EQ(*reply.tables[0].fetched[i].values,
+                    static_cast<float>(ids[i]));
+        }
+        ++answers;
+      });
+  // 14 rows of 4 bytes in pieces of 8, or one row more.
+  ASSERT_GE(probe.held.size(), 5u);
+  while (!probe.held.empty()) {
+    EXPECT_EQ(answers, 0);
+    probe.held.front()();
+    probe.held.pop_front();
+  }
+  EXPECT_EQ(answers, 1);
+}
+
 TEST_F(ShardedStoreTest, ChecksTheWholeRequestBeforeItAsksAnybody) {
   OwnedRequest request;
   for (std::size_t s = 0; s < 3; ++s) {
@@ -107,6 +143,8 @@ TEST_F(ShardedStoreTest, ChecksTheWholeRequestBeforeItAsksAnybody) {
   }
   request.Add(spec_.id()).Push(IdOn(0), -1, 1, {1});
   EXPECT_EQ(ExchangeAndWait(*store_, request.request()).status().code(),
+            StatusCode::kInvalidArgument);
+  EXPECT_EQ(ExchangeAndWait(*in_pieces_, request.request()).status().code(),
             StatusCode::kInvalidArgument);
   for (const auto& probe : probes_) EXPECT_EQ(probe->exchanges, 0);
 }

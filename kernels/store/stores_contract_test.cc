@@ -1,5 +1,5 @@
-// The store contract, run against the stores that wrap others: two shards, and
-// three shards behind the retrier and a bad network.
+// The store contract, run against the stores that wrap others: two shards, three
+// shards behind the retrier and a bad network, and exchanges in pieces of a row.
 
 #include "kernels/testing/local_deployment.h"
 #include "kernels/testing/store_contract.h"
@@ -7,11 +7,13 @@
 namespace het {
 namespace {
 
-std::unique_ptr<StoreDeployment> Deploy(std::size_t shards,
-                                        const FaultOptions& faults) {
+std::unique_ptr<StoreDeployment> Deploy(
+    std::size_t shards, const FaultOptions& faults,
+    std::size_t piece_bytes = ShardedStore::kPieceBytes) {
   LocalDeployment::Options options;
   options.shards = shards;
   options.faults = faults;
+  options.piece_bytes = piece_bytes;
   return std::make_unique<LocalDeployment>(options);
 }
 
@@ -40,7 +42,11 @@ INSTANTIATE_TEST_SUITE_P(
                             faults.seed = 3;
                             faults.lost_after = 500;
                             return Deploy(3, faults);
-                          }}),
+                          }},
+        StoreContractCase{"one_shard_in_pieces",
+                          [] { return Deploy(1, {}, 1); }},
+        StoreContractCase{"three_shards_in_pieces_with_faults",
+                          [] { return Deploy(3, Faults(4), 1); }}),
     NameOfStoreContractCase);
 
 // The suite would pass for a network that never fails: it does.

@@ -6,7 +6,6 @@
 #include "kernels/base/incarnation.h"
 #include "kernels/store/combining_store.h"
 #include "kernels/store/retrying_store.h"
-#include "kernels/store/sharded_store.h"
 #include "kernels/testing/wrapped_store.h"
 
 namespace het {
@@ -39,7 +38,7 @@ std::shared_ptr<EmbeddingStore> LocalDeployment::NewWorker() {
                                                      SystemTimer()));
   }
   return std::make_shared<CombiningStore>(
-      std::make_shared<ShardedStore>(std::move(chains)));
+      std::make_shared<ShardedStore>(std::move(chains), options_.piece_bytes));
 }
 
 FaultCounts LocalDeployment::faults() const {

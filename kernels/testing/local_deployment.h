@@ -17,6 +17,7 @@
 
 #include "kernels/base/mutex.h"
 #include "kernels/shard/shard.h"
+#include "kernels/store/sharded_store.h"
 #include "kernels/store/timer.h"
 #include "kernels/testing/fault_injection_store.h"
 #include "kernels/testing/store_contract.h"
@@ -70,6 +71,7 @@ class LocalDeployment final : public StoreDeployment {
     std::size_t shards = 1;
     bool retrying = true;
     FaultOptions faults;  // none by default
+    std::size_t piece_bytes = ShardedStore::kPieceBytes;
   };
 
   explicit LocalDeployment(const Options& options);

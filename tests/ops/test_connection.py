@@ -71,14 +71,16 @@ def test_a_unix_socket_serves(opened, tmp_path):
         opened.close()
 
 
-def test_messages_above_grpcs_default_limit_work_up_to_ours(opened, start_shards):
+def test_a_large_exchange_goes_in_pieces_that_have_to_fit_into_messages(opened, start_shards):
     shards = start_shards(1)
     ids = tf.range(20_000, dtype=tf.int64)  # 5 MB of rows
     wide = {"table_name": "wide", "dimension": 64}
     table = opened.table(opened.store(shards), **wide)
     ops.update(table, ids, tf.ones([20_000, 64]), 1.0, 1.0)
     np.testing.assert_array_equal(ops.lookup(table, ids, 64, "training"), np.full([20_000, 64], -0.5, np.float32))
-    narrow = opened.table(opened.store(shards, max_message_bytes=1 << 20, deadline_ms=2000), **wide)
+    small = opened.table(opened.store(shards, max_message_bytes=1 << 20), **wide)
+    np.testing.assert_array_equal(ops.lookup(small, ids, 64, "training"), np.full([20_000, 64], -0.5, np.float32))
+    narrow = opened.table(opened.store(shards, max_message_bytes=1 << 16, deadline_ms=2000), **wide)
     with pytest.raises(tf.errors.OpError, match="shard 0.*(larger|max_message_bytes)"):
         ops.lookup(narrow, ids, 64, "training")
 

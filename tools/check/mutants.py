@@ -107,8 +107,9 @@ MUTANTS = (
         "a-shard-with-nothing-to-read-loses-its-pushes",
         "3",
         "store/request_split.cc",
-        "if (part.empty()) continue;",
-        "if (part.validate_ids.empty() && part.fetch_ids.empty()) continue;",
+        "    take(t, cuts_[t].push, cuts_[t].gradient_bytes, &Part::push);\n",
+        "    if (range_of(cuts_[t].validate).size() + range_of(cuts_[t].fetch).size() == 0) continue;\n"
+        "    take(t, cuts_[t].push, cuts_[t].gradient_bytes, &Part::push);\n",
         ((INVARIANTS, "*Invariant3*"), (STORES, "*Conserved*two_shards")),
     ),
     Mutant(
@@ -158,6 +159,40 @@ MUTANTS = (
         "cut.push_learning_rates = Take(exchange.push_learning_rates, pushed);",
         "cut.push_learning_rates.assign(exchange.push_learning_rates.begin(), exchange.push_learning_rates.end());",
         ((EQUIVALENCE, "*Invariant7*"),),
+    ),
+    Mutant(
+        "pieces-of-an-exchange-read-before-they-push",
+        "reads see the pushes they travel with",
+        "store/request_split.cc",
+        "  for (std::size_t t = 0; t < cuts_.size(); ++t) {\n"
+        "    take(t, cuts_[t].push, cuts_[t].gradient_bytes, &Part::push);\n"
+        "  }\n"
+        "  for (std::size_t t = 0; t < cuts_.size(); ++t) {\n"
+        "    take(t, cuts_[t].validate, cuts_[t].row_bytes, &Part::validate);\n"
+        "    take(t, cuts_[t].fetch, cuts_[t].row_bytes, &Part::fetch);\n",
+        "  for (std::size_t t = 0; t < cuts_.size(); ++t) {\n"
+        "    take(t, cuts_[t].validate, cuts_[t].row_bytes, &Part::validate);\n"
+        "    take(t, cuts_[t].fetch, cuts_[t].row_bytes, &Part::fetch);\n"
+        "  }\n"
+        "  for (std::size_t t = 0; t < cuts_.size(); ++t) {\n"
+        "    take(t, cuts_[t].push, cuts_[t].gradient_bytes, &Part::push);\n",
+        (("store/request_split_test", "*PartsTogether*"), (STORES, "*ReadsSeeThePushes*in_pieces")),
+    ),
+    Mutant(
+        "a-piece-begins-one-row-late",
+        "3",
+        "store/request_split.cc",
+        "left.begin += rows;",
+        "left.begin += rows + (rows < left.size() ? 1 : 0);",
+        (("store/request_split_test", "*PartsTogether*"), (STORES, "*Conserved*in_pieces")),
+    ),
+    Mutant(
+        "an-exchange-ends-before-its-last-piece-is-answered",
+        "3",
+        "store/sharded_store.cc",
+        "open_ = split_.pieces() + 1;",
+        "open_ = split_.pieces();",
+        (("store/sharded_store_test", "*AnswersWhenTheLastShardHas*"), ("store/sharded_store_test", "*Pieces*")),
     ),
     Mutant(
         "steps-of-one-row-change-places-when-sorted",
