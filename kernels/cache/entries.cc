@@ -85,10 +85,13 @@ void Entries::MakeRoom(std::vector<T, HugePages<T>>* array) const {
   // rows that a batch brings before others go.
   const std::size_t twice = std::max<std::size_t>(16, 2 * size);
   const bool all = size < rows_ && rows_ <= twice;
-  array->reserve(all ? rows_ + rows_ / 4 : twice);
+  std::vector<T, HugePages<T>> larger;
+  larger.reserve(all ? rows_ + rows_ / 4 : twice);
   if (all) {
-    ExpectUse(array->data(), array->capacity() * sizeof(T), rows_ * sizeof(T));
+    ExpectUse(larger.data(), larger.capacity() * sizeof(T), rows_ * sizeof(T));
   }
+  larger.assign(array->begin(), array->end());
+  array->swap(larger);
 }
 
 void Entries::AddChunk() {

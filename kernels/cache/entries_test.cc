@@ -92,7 +92,7 @@ TEST(Entries, MemoryIsThereForWhatIsInside) {
     std::ifstream("/proc/self/statm") >> all >> pages;
     return pages * sysconf(_SC_PAGESIZE);
   };
-  for (const std::int64_t rows : {150'000, 300'000, 600'000}) {
+  for (const std::int64_t rows : {55'000, 150'000, 300'000, 600'000}) {
     SCOPED_TRACE(testing::Message() << rows << " rows");
     const std::int64_t before = resident();
     Entries entries(16, rows);

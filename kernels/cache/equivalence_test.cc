@@ -38,6 +38,8 @@ std::shared_ptr<EmbeddingCache> Open(StoreDeployment& deployment,
 std::unique_ptr<StoreDeployment> Deploy(std::size_t shards) {
   LocalDeployment::Options options;
   options.shards = shards;
+  // With some, exchanges go in pieces of a row or two.
+  if (shards > 2) options.piece_bytes = kDimension * sizeof(float);
   return std::make_unique<LocalDeployment>(options);
 }
 

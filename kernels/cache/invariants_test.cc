@@ -62,6 +62,8 @@ std::vector<Violation> Run(const Configuration& with, std::int64_t* checks,
   options.cache.max_pending_commits = with.seed % 3 == 0 ? 3 : 0;
   // One row in an exchange, now and then.
   if (with.seed % 5 == 0) options.cache.max_exchange_bytes = 1;
+  // Or several pieces of one, with a row each.
+  if (with.seed % 4 == 1) options.piece_bytes = 1;
   Simulation simulation(options);
   std::mt19937_64 random(with.seed);
   const auto draw = [&](std::size_t below) {
@@ -225,6 +227,7 @@ void LockStep(Staleness s, int ahead, std::size_t shards, std::uint64_t seed) {
   options.shards = shards;
   options.cache.capacity = 1000;
   options.cache.staleness = s;
+  if (seed % 2 == 0) options.piece_bytes = 1;
   Simulation simulation(options);
   std::mt19937_64 random(seed);
   const auto settle = [&] {

@@ -30,6 +30,8 @@ class Job {
     with.shards = shards;
     with.faults.lost_before = 50;
     with.faults.lost_after = 50;
+    // A round's pushes come in several pieces.
+    with.piece_bytes = 2 * kDimension * sizeof(float);
     deployment_ = std::make_unique<LocalDeployment>(with);
     for (std::size_t w = 0; w < workers; ++w) {
       auto cache =

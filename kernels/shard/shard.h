@@ -46,8 +46,8 @@ class Shard final : public EmbeddingStore {
     // another worker comes: it is gone. If it is not, its next exchange waits for
     // those before it, in vain, until the worker's deadline.
     std::chrono::milliseconds worker_expiry = std::chrono::hours(24);
-    // An exchange whose reply could be larger is refused before any of it is
-    // applied.
+    // An exchange (of a large one, a piece) whose reply could be larger is refused
+    // before any of it is applied.
     std::size_t max_reply_bytes = std::size_t{1} << 30;
     // What a checkpoint may keep of rows that change before they are written,
     // and how long a push waits for the disk when it is more: then the checkpoint
@@ -62,8 +62,8 @@ class Shard final : public EmbeddingStore {
     std::size_t max_tables = 65536;
     std::size_t max_dimension = kMaxDimension;
     std::size_t max_workers = 65536;
-    // Of all rows, with slots, clocks and index; 0: no limit. An exchange or an
-    // Assign that would create rows beyond it is refused whole; reads, and pushes
+    // Of all rows, with slots, clocks and index; 0: no limit. An exchange (a piece)
+    // or an Assign that would create rows beyond it is refused whole; reads, and pushes
     // to rows that are there, go on. A restore has its rows beside the old ones for
     // a while.
     std::size_t max_memory_bytes = 0;

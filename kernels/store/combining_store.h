@@ -1,7 +1,8 @@
 // CombiningStore: makes one exchange of many. While a Hold is alive, exchanges
 // that are started are kept back; at its end they go out together, those of
 // different tables as one. So an operation on many tables costs one exchange
-// per shard, and neither the caches nor the shards know of it.
+// per shard (of which ShardedStore makes pieces when it is large), and neither the
+// caches nor the shards know of it.
 //
 // Exchanges leave in the order in which they were started, one thread at a time
 // sending them. Of one table an exchange has at most one part, so a second one

@@ -106,7 +106,8 @@ class EmbeddingStore {
   // store does not touch them afterwards. A store that waits for somebody else
   // does so within a deadline of its own: `done` always comes. A request
   // that breaks a rule (unknown table, arrays of unequal length, negative
-  // clock, ...) is refused whole: nothing of it is applied.
+  // clock, ...) is refused whole: nothing of it is applied. What a shard has no
+  // room for is refused by that shard, of a large exchange in the piece that has it.
   virtual void Exchange(const ExchangeRequest& request, ExchangeDone done) = 0;
 
   // Creates the table, or confirms that it exists with this very spec, or gives

@@ -54,7 +54,8 @@ void RequestSplit::AddPieces(std::size_t shard, std::size_t piece_bytes) {
     if (read > 0) longest = std::max(longest, cut.row_bytes);
   }
   if (total == 0) return;
-  const std::size_t pieces = (total + piece_bytes - 1) / piece_bytes;
+  const std::size_t pieces =
+      std::min((total - 1) / piece_bytes + 1, kMaxPieces);
   // So much that none is left over for a last, small one.
   const std::size_t most = total / pieces + longest;
   std::size_t room = 0;

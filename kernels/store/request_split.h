@@ -29,8 +29,12 @@ namespace het {
 
 class RequestSplit {
  public:
+  // A shard's part is not cut into more pieces than this: a worker may have many
+  // exchanges under way, and a connection takes so many calls.
+  static constexpr std::size_t kMaxPieces = 8;
+
   // `dimensions[t]` is the dimension of request.tables[t]. A piece has about
-  // `piece_bytes` of rows and gradients at the most, or one row.
+  // `piece_bytes` of rows and gradients, or one row, or an eighth of all.
   // REQUIRES: piece_bytes > 0.
   RequestSplit(const ExchangeRequest& request,
                const std::vector<std::size_t>& dimensions,

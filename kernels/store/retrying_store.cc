@@ -17,6 +17,12 @@ bool IsRetried(StatusCode code) {
          code == StatusCode::kAborted;
 }
 
+Status AfterFailure(const Status& failure) {
+  return FailedPrecondition(
+      "an earlier exchange failed, training cannot go on: ",
+      failure.ToString());
+}
+
 }  // namespace
 
 // What calls in flight share with the store and may outlive it with.
@@ -96,10 +102,7 @@ class RetryingStore::Call : public std::enable_shared_from_this<Call> {
       if (failure.ok()) request_.header.sequence = core_->next_sequence++;
     }
     if (!failure.ok()) {
-      done_(FailedPrecondition("an earlier exchange failed, training cannot go "
-                               "on: ",
-                               failure.ToString()),
-            {});
+      done_(AfterFailure(failure), {});
       return;
     }
     request_.header.worker = core_->options.worker;
@@ -120,6 +123,16 @@ class RetryingStore::Call : public std::enable_shared_from_this<Call> {
   void Answer(Status status, ExchangeReply reply) {
     if (status.ok()) {
       done_(OkStatus(), std::move(reply));
+      return;
+    }
+    Status failure;
+    {
+      MutexLock lock(&core_->mutex);
+      failure = core_->failure;
+    }
+    // Behind a number that the shard will never see.
+    if (IsRetried(status.code()) && !failure.ok()) {
+      done_(AfterFailure(failure), {});
       return;
     }
     if (IsRetried(status.code())) {

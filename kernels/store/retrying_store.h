@@ -5,7 +5,8 @@
 //
 // After an exchange has failed for good its number may be missing at the shard,
 // so nothing that follows could be applied: every later exchange fails at once
-// with FAILED_PRECONDITION and the first failure's text. Only a request that the
+// with FAILED_PRECONDITION and the first failure's text, and one that is under way
+// ends with its attempt. Only a request that the
 // shard refused as wrong (INVALID_ARGUMENT, NOT_FOUND) has taken its number and
 // lets the next ones pass.
 //

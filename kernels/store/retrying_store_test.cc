@@ -127,6 +127,19 @@ TEST_F(RetryingStoreTest, RepeatsUnderTheSameNumberWhatMayYetSucceed) {
   EXPECT_EQ(scripted_->headers.back().sequence, 2u);
 }
 
+TEST_F(RetryingStoreTest, WhatIsUnderWayWhenAnotherFailsEndsWithItsAttempt) {
+  scripted_->script = {Unavailable("a"), Internal("b"), DeadlineExceeded("c")};
+  const auto first = Start(), second = Start();
+  EXPECT_EQ(second->at(0).code(), StatusCode::kInternal);
+  RunTimer();
+  ASSERT_EQ(first->size(), 1u);
+  EXPECT_EQ(first->at(0).code(), StatusCode::kFailedPrecondition);
+  EXPECT_NE(first->at(0).message().find("an earlier exchange failed"),
+            std::string::npos);
+  EXPECT_NE(first->at(0).message().find("b"), std::string::npos);
+  EXPECT_EQ(scripted_->calls, 3);
+}
+
 TEST_F(RetryingStoreTest, PausesGrowToTheirLimitWithinTheirJitter) {
   for (int i = 0; i < 8; ++i) scripted_->script.push_back(Unavailable("x"));
   Start();

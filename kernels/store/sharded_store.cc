@@ -8,7 +8,8 @@
 namespace het {
 namespace {
 
-// One exchange on its way through all shards; destroyed with the last answer.
+// One exchange on its way through all shards; destroyed with the last answer,
+// also when it has failed before.
 class FanOut : public std::enable_shared_from_this<FanOut> {
  public:
   FanOut(const ExchangeRequest& request,
@@ -16,13 +17,12 @@ class FanOut : public std::enable_shared_from_this<FanOut> {
          std::size_t piece_bytes, EmbeddingStore::ExchangeDone done)
       : split_(request, dimensions, router, piece_bytes),
         whole_(split_.PrepareReply()),
-        failures_(split_.pieces()),
         done_(std::move(done)) {}
 
   void Start(const std::vector<std::shared_ptr<EmbeddingStore>>& shards) {
     {
-      // One is held back, so that an early answer does not end the exchange
-      // before the last piece has been sent.
+      // One is held back, so that an early answer, or a failure, does not end the
+      // exchange before the last piece has been sent.
       MutexLock lock(&mutex_);
       open_ = split_.pieces() + 1;
     }
@@ -42,6 +42,10 @@ class FanOut : public std::enable_shared_from_this<FanOut> {
                             });
       }
     }
+    {
+      MutexLock lock(&mutex_);
+      sent_ = true;
+    }
     Close();
   }
 
@@ -52,23 +56,28 @@ class FanOut : public std::enable_shared_from_this<FanOut> {
       if (status.ok()) {
         status = split_.Merge(piece, std::move(reply), &whole_);
       }
-      if (!status.ok()) failures_[piece] = std::move(status);
+      if (!status.ok() && (failure_.ok() || piece < failed_)) {
+        failure_ = std::move(status);
+        failed_ = piece;
+      }
     }
     Close();
   }
 
+  // Ends the exchange with the last answer, or when one has failed: behind a piece
+  // that a shard did not get others would wait in vain.
   void Close() {
-    Status first;
+    Status status;
     ExchangeReply whole;
     {
       MutexLock lock(&mutex_);
-      if (--open_ > 0) return;
-      for (Status& failure : failures_) {
-        if (first.ok() && !failure.ok()) first = std::move(failure);
-      }
-      if (first.ok()) whole = std::move(whole_);
+      --open_;
+      if (ended_ || !sent_ || (open_ > 0 && failure_.ok())) return;
+      ended_ = true;
+      status = failure_;
+      if (status.ok()) whole = std::move(whole_);
     }
-    done_(std::move(first), std::move(whole));
+    done_(std::move(status), std::move(whole));
   }
 
   // Prepared by the thread that starts the exchange, merged by those of answers.
@@ -76,7 +85,10 @@ class FanOut : public std::enable_shared_from_this<FanOut> {
   Mutex mutex_;
   std::size_t open_ HET_GUARDED_BY(mutex_) = 0;
   ExchangeReply whole_ HET_GUARDED_BY(mutex_);
-  std::vector<Status> failures_ HET_GUARDED_BY(mutex_);
+  bool sent_ HET_GUARDED_BY(mutex_) = false;   // all of it
+  bool ended_ HET_GUARDED_BY(mutex_) = false;  // done_ has been called, or is
+  Status failure_ HET_GUARDED_BY(mutex_);      // of the first such piece so far
+  std::size_t failed_ HET_GUARDED_BY(mutex_) = 0;
   const EmbeddingStore::ExchangeDone done_;
 };
 

@@ -5,9 +5,9 @@
 // never copying a row.
 //
 // Every request is checked as a whole before the first piece is sent. When a
-// shard fails all the same, the exchange fails with the first error of the first
-// such shard, and other pieces may have been applied: callers treat a failed
-// exchange as the end of the store's use.
+// shard fails all the same, the exchange fails at once: the other pieces may have
+// been applied or not, and callers treat a failed exchange as the end of the
+// store's use.
 //
 // Shards apply exchanges in the order in which they are started (RetryingStore,
 // Shard): pieces are such exchanges. What others start at the same time may come
@@ -31,8 +31,9 @@ namespace het {
 
 class ShardedStore final : public EmbeddingStore {
  public:
-  // Of rows and gradients. Where smaller pieces would only cost more calls.
-  static constexpr std::size_t kPieceBytes = std::size_t{512} << 10;
+  // Of rows and gradients in a piece. Where smaller ones would only cost more calls;
+  // with its ids it fits into a buffer of half a mebibyte (TakeBuffer).
+  static constexpr std::size_t kPieceBytes = std::size_t{448} << 10;
 
   // In shard order, the same at every worker.
   // REQUIRES: 1 <= shards.size() <= kPartitions, piece_bytes > 0.

@@ -164,6 +164,22 @@ TEST_F(ShardedStoreTest, TheFirstFailingShardSpeaks) {
   EXPECT_EQ(answers, 1);
 }
 
+TEST_F(ShardedStoreTest, AFailureDoesNotWaitForTheOthers) {
+  probes_[1]->holding = true;
+  probes_[2]->failure = Internal("two");
+  OwnedRequest request;
+  OwnedRequest::Table& table = request.Add(spec_.id());
+  for (std::size_t s = 0; s < 3; ++s) table.Push(IdOn(s), 1, 1, {1});
+  int answers = 0;
+  store_->Exchange(request.request(), [&](Status status, ExchangeReply) {
+    EXPECT_EQ(status.ToString(), "INTERNAL: two");
+    ++answers;
+  });
+  EXPECT_EQ(answers, 1);
+  probes_[1]->held.front()();
+  EXPECT_EQ(answers, 1);
+}
+
 TEST_F(ShardedStoreTest, AddsUpTrafficAndListsShardsInOrder) {
   OwnedRequest request;
   OwnedRequest::Table& table = request.Add(spec_.id());

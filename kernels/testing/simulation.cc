@@ -49,7 +49,8 @@ Simulation::Simulation(const SimulationOptions& options)
     }
     auto cache = EmbeddingCache::Create(
         table_, options.cache,
-        oracle_->WatchWorker(std::make_shared<ShardedStore>(std::move(chains)),
+        oracle_->WatchWorker(std::make_shared<ShardedStore>(
+                                 std::move(chains), options.piece_bytes),
                              w));
     assert(cache.ok());
     caches_.push_back(std::move(*cache));

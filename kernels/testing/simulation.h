@@ -22,6 +22,7 @@
 
 #include "kernels/cache/embedding_cache.h"
 #include "kernels/shard/shard.h"
+#include "kernels/store/sharded_store.h"
 #include "kernels/testing/manual_timer.h"
 #include "kernels/testing/simulated_network.h"
 #include "kernels/testing/staleness_oracle.h"
@@ -33,6 +34,7 @@ struct SimulationOptions {
   std::size_t shards = 2;
   CacheOptions cache;
   ComponentSpec optimizer{"sgd", {}};
+  std::size_t piece_bytes = ShardedStore::kPieceBytes;
 };
 
 class Simulation {
