@@ -89,7 +89,7 @@ class Result:
       ids, unique: looked up per worker and step, with duplicates and without.
       hit_rate: cached and fresh enough; `miss_rate`: not cached; `invalid_rate`: cached, but too stale.
       evictions, messages: per worker and step; a message is a request and its reply.
-      rounds: exchanges one after the other, of the worker that has most, per step.
+      rounds: exchanges one after the other, of the worker that has most, per step; pieces of a large one count each.
       shard_messages: of each shard, per step.
       cpu_seconds: that all workers and shards took for the steps that count, all formats included.
       peak_resident_bytes: of the process.

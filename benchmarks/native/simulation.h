@@ -40,7 +40,7 @@ struct SimulationCounts {
   LinkTraffic workers;              // of all
   std::vector<LinkTraffic> shards;  // of each; `sent` is to it
   // Exchanges one after the other: of each step the most that a worker had with
-  // a shard.
+  // a shard. Pieces of a large one count each, though none waits for another.
   std::int64_t rounds = 0;
   // Of each step what the busiest worker's, shard's and other link carried in
   // its busier direction, by format.
