@@ -104,7 +104,7 @@ def measure(where: network.Network, ids: Path, quick: bool) -> None:
         else:
             contenders["tf"] = coordinator.steps
             way = f" ({coordinator.ready['path']})"
-        times = medians(take_turns(contenders, rounds=5, seconds=2 if quick else 5))
+        times = medians(take_turns(contenders, rounds=5, seconds=1 if quick else 5))
     job = f"{WORKERS} workers, {SHARDS} shards, {where.name}"
     for name, seconds in times.items():
         other = "tf" if name == "het_tf" else "het_tf"

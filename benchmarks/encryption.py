@@ -120,7 +120,7 @@ def main(
         print(json_.dumps(measure(*json_.loads(task))))
         return
     with made_for_a_job() as secrets:
-        exchanges(secrets, 3 if quick else 7, 0.1 if quick else 0.3, SIZES[:2] if quick else SIZES)
+        exchanges(secrets, 3 if quick else 7, 0.1 if quick else 0.3, SIZES[1:2] if quick else SIZES)
     sys.stdout.flush()
     training(100 if quick else 400, 2 if quick else 5)
 

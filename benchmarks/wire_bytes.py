@@ -104,8 +104,8 @@ def main(
     json: Annotated[bool, typer.Option(help="Accepted for all benchmarks alike: the output is JSON lines.")] = True,
 ) -> None:
     if quick:
-        measure(criteo(128), 400, 200)
-        measure(zipf(3328), 400, 200)
+        measure(criteo(128), 300, 150)
+        measure(zipf(3328), 300, 150)
         return
     measure(criteo(128), 1000, 500)
     measure(criteo(4096), 260, 130)
