@@ -31,8 +31,8 @@ namespace het {
 
 class ShardedStore final : public EmbeddingStore {
  public:
-  // Of rows and gradients in a piece. Where smaller ones would only cost more calls;
-  // with its ids it fits into a buffer of half a mebibyte (TakeBuffer).
+  // Of rows and gradients in a piece. Smaller ones cost more calls than they save
+  // waiting; with its ids it fits into a buffer of half a mebibyte (TakeBuffer).
   static constexpr std::size_t kPieceBytes = std::size_t{448} << 10;
 
   // In shard order, the same at every worker.
