@@ -14,7 +14,7 @@ RESOLUTION_SECONDS = 0.001
 
 _HEAD = """# Reproduction of HET's experiments
 
-Written by `make reproduce`. {machine}; {versions}; commit {commit}. {data}
+Written by `make reproduce`, with {versions}; every section names its machine and commit. {data}
 
 All workers and servers share this machine's processors, each on an emulated host with a link of its own (network
 namespaces, token buckets with a buffer of at least 1 MiB; a server has one link like everybody). Steps on all networks
@@ -60,6 +60,11 @@ def by_workload(lines: Lines) -> dict[str, list[Line]]:
     return found
 
 
+def made_on(lines: Lines) -> str:
+    """Machines and commits of lines or figures: of a plan that was run in pieces there may be several."""
+    return "; ".join(dict.fromkeys(f"{line['machine']}, commit {line['commit']}" for line in lines)) + "."
+
+
 def ratio(seconds: float | None, reference: float | None) -> str:
     """Of communication times; a lower bound where the reference is too short to be measured."""
     if seconds is None or reference is None:
@@ -87,7 +92,8 @@ def _systems(lines: Lines) -> str:
         best = next((line for line in own if system_of(line) == "het_cache 100"), None)
         text += (
             f"### {workload}\n\n{first['data']}; {first['embeddings']:,} rows, D={first['dimension']}, batch "
-            f"{first['batch']}, {first['workers']} workers and a server, SGD {first['learning_rate']:g}.\n\n"
+            f"{first['batch']}, {first['workers']} workers and a server, SGD {first['learning_rate']:g}. "
+            f"{made_on(own)}\n\n"
         )
         header = ["system", f"step, {networks[0]}, ms"]
         for name in limited:
@@ -174,10 +180,19 @@ def _convergence(lines: Lines) -> str:
         first = own[0]
         text += (
             f"## Convergence: {workload}\n\n{first['workers']} workers, {', '.join(first['networks'])} Gbit/s. Target: "
-            f"{first['metric']} {wanted:.4f}, which het_hybrid has after four fifths of its steps.\n\n"
+            f"{first['metric']} {wanted:.4f}, which het_hybrid has after four fifths of its steps. "
+            f"{made_on(own)}\n\n"
         )
         text += table(["system", "steps to target", "seconds to target", "seconds in all", first["metric"]], rows)
     return text
+
+
+def _spread(differences: Sequence[float]) -> str:
+    """Their mean, and of several the least and the most."""
+    if not differences:
+        return ""
+    mean = f"{sum(differences) / len(differences):+.4f}"
+    return mean if len(differences) == 1 else f"{mean} ({min(differences):+.4f} to {max(differences):+.4f})"
 
 
 def _staleness(lines: Lines) -> str:
@@ -193,8 +208,9 @@ def _staleness(lines: Lines) -> str:
             rows.append(
                 [
                     f"{staleness:g}",
+                    str(len(found)),
                     f"{sum(scores) / len(scores):.4f}",
-                    f"{sum(apart) / len(apart):+.4f}" if apart else "",
+                    _spread(apart),
                     f"{sum(line['hit_rate'] for line in found) / len(found):.1%}",
                     f"{published[staleness] - published[0]:+.4f}" if staleness in published else "",
                 ]
@@ -202,9 +218,10 @@ def _staleness(lines: Lines) -> str:
         first = own[0]
         text += (
             f"## Staleness: {workload}\n\n{first['workers']} workers, D={first['dimension']}, "
-            f"{first['settings']['setup']['steps']} steps of each, {len({line['seed'] for line in own})} seeds.\n\n"
+            f"{first['settings']['setup']['steps']} steps of each. {made_on(own)}\n\n"
         )
-        text += table(["s", first["metric"], "less s = 0", "hit rate", "paper, less s = 0"], rows)
+        header = ["s", "seeds", first["metric"], "less s = 0, paired by seed", "hit rate", "paper, less s = 0"]
+        text += table(header, rows)
     return text
 
 
@@ -228,7 +245,8 @@ def _sweep(lines: Lines, name: str, title: str, of: str) -> str:
     if not rows:
         return ""
     header = [of, "system", "step, free, ms", "comm. at 1 Gbit/s, ms", "examples/s", "bytes, kB", "processor, ms"]
-    return f"## {title}\n\n{chosen[0]['data']}, {chosen[0]['embeddings']:,} rows.\n\n" + table(header, rows)
+    first = chosen[0]
+    return f"## {title}\n\n{first['data']}, {first['embeddings']:,} rows. {made_on(chosen)}\n\n" + table(header, rows)
 
 
 def _figures(lines: Lines, name: str) -> list[Line]:
@@ -252,8 +270,8 @@ def _bytes(lines: Lines) -> str:
         "## Bytes per step, counted\n\nPayload that a cache saves, in one format against the hybrid without a cache in "
         "another: real caches, shards and codec, 8 workers, generated Criteo rows (`python -m benchmarks.curves`). "
         "Wanted of the first setting in the long form: 76 % in float32, 88 % with 16 bits, 77 % with 16 bits on both "
-        "sides. The reduced plan has the quick form, in which caches have not settled and less is saved.\n\n"
-        + table(["setting", *pairs], cells)
+        "sides. The reduced plan has the quick form, in which caches have not settled and less is saved. "
+        f"{made_on(_figures(lines, 'curves'))}\n\n" + table(["setting", *pairs], cells)
     )
 
 
@@ -272,7 +290,8 @@ def _misses(lines: Lines) -> str:
     shares = sorted({share for row in rows.values() for share in row})
     return (
         "## Misses, counted\n\nDistinct ids of a step that are not in the cache, in %, by the size of the cache; in "
-        "parentheses the paper's. Criteo's shares are of the ids that the run touches.\n\n"
+        "parentheses the paper's. Criteo's shares are of the ids that the run touches. "
+        f"{made_on(_figures(lines, 'curves'))}\n\n"
         + table(
             ["stream", "policy", *(f"{share} %" for share in shares)],
             ([*names, *(row.get(share, "") for share in shares)] for names, row in rows.items()),
@@ -286,8 +305,8 @@ def _calls(lines: Lines) -> str:
         return ""
     return (
         "## Remote procedure calls, counted\n\nOf a worker's step of Wide & Deep, of all processes together, in gRPC's "
-        "own traces (`python -m models.experiments.rpcs`). Horovod's collectives are none.\n\n"
-        + table(["system", "calls per step"], rows)
+        "own traces (`python -m models.experiments.rpcs`). Horovod's collectives are none. "
+        f"{made_on(_figures(lines, 'rpcs'))}\n\n" + table(["system", "calls per step"], rows)
     )
 
 
@@ -304,19 +323,17 @@ def _scale(lines: Lines) -> str:
         ]
         for figure in figures
     ]
-    title = "## Up to 64 workers, and 10^12 parameters, counted\n\n"
-    return title + table(["what", "value", "ratio", "reference"], rows)
+    title = "## Up to 64 workers, and 10^12 parameters, counted"
+    return f"{title}\n\n{made_on(figures)}\n\n" + table(["what", "value", "ratio", "reference"], rows)
 
 
 def write(lines: Lines, folder: Path) -> Path:
     """Writes report.md and its plots; returns the former."""
     measured = [line for line in lines if "system" in line]
-    head: Line = measured[-1] if measured else {"machine": "", "versions": {}, "commit": ""}
+    versions = measured[-1]["versions"] if measured else {}
     real = {line["real"] for line in measured}
     text = _HEAD.format(
-        machine=head["machine"],
-        versions=", ".join(f"{name} {version}" for name, version in head["versions"].items()),
-        commit=", ".join(sorted({line["commit"] for line in measured})),
+        versions=", ".join(f"{name} {version}" for name, version in versions.items()),
         data="All data is generated." if real == {False} else "Every section names its data as real or generated.",
         resolution=1e3 * RESOLUTION_SECONDS,
     )

@@ -21,6 +21,9 @@ def cell(system: System = System.het_cache, **more) -> Cell:
     return Cell("systems", Workload(Model.wdl, vocabulary=2000), system, SETUP, batch=8, held_out=2, **more)
 
 
+MADE_ON = {"machine": "a machine", "commit": "abc"}
+
+
 def line(system: str, staleness: str | None, communication: float, score: float = 0.7, **more) -> dict:
     """As run.py makes it, of 4 workers."""
     networks = {
@@ -54,8 +57,7 @@ def line(system: str, staleness: str | None, communication: float, score: float 
         "score": score,
         "curve": [[4, 1.0, 0.6], [8, 2.0, score]],
         "versions": {"het_tf": "0.1.0"},
-        "commit": "abc",
-        "machine": "a machine",
+        **MADE_ON,
     }
     return whole | more
 
@@ -171,22 +173,27 @@ def test_targets_curves_and_staleness(tmp_path):
         line("het_cache", "100", 0.01, **of("convergence", curve=[[4, 0.5, 0.61], [8, 1.0, 0.65]])),
         line("tf_ps", None, 0.01, **of("convergence", curve=[[4, 0.5, 0.5], [8, 1.0, 0.6]])),
         line("het_cache", "0", 0.0, 0.75, **of("staleness")),
+        line("het_cache", "0", 0.0, 0.76, seed=1, **of("staleness")),
+        line("het_cache", "100", 0.0, 0.745, **of("staleness")),
+        line("het_cache", "100", 0.0, 0.757, seed=1, machine="another", **of("staleness")),
         line("het_cache", "inf", 0.0, 0.70, **of("staleness")),
         {"settings": {"part": "curves", "quick": True}, "lines": [
             {"metric": "misses per distinct id, reddit, lfu, cache 3% of the table", "value": 70.0, "unit": "%",
-             "ratio": 1.1, "reference": "HET's figure: 71 %"},
+             "ratio": 1.1, "reference": "HET's figure: 71 %", **MADE_ON},
             {"metric": "payload, 16 bits to hybrid's float32, batch 128, s=100", "value": 100.0, "unit": "kB",
-             "ratio": 0.1, "reference": "hybrid"},
+             "ratio": 0.1, "reference": "hybrid", **MADE_ON},
         ]},
         {"settings": {"part": "rpcs", "quick": True}, "lines": [
-            {"metric": "tf_ps, 2 workers, 1 server", "value": 16.0, "unit": "calls per step of a worker"},
+            {"metric": "tf_ps, 2 workers, 1 server", "value": 16.0, "unit": "calls per step of a worker", **MADE_ON},
         ]},
     ]  # fmt: skip
     text = report.write(lines, tmp_path).read_text()
     assert row(text, "het_hybrid")[1:3] == ["8", "2.0"]
     assert row(text, "het_cache 100")[1:3] == ["8", "1.0"]
     assert row(text, "tf_ps")[1:3] == ["not reached", ""]
-    assert row(text, "inf")[1:3] == ["0.7000", "-0.0500"]
+    assert row(text, "inf")[1:4] == ["1", "0.7000", "-0.0500"]
+    assert row(text, "100")[1:4] == ["2", "0.7510", "-0.0040 (-0.0050 to -0.0030)"]
+    assert "a machine, commit abc; another, commit abc." in text
     assert "| reddit | lfu | 70.0 (71) |" in text
     assert "| batch 128, s=100 | 90.0% |" in text
     assert row(text, "tf_ps, 2 workers, 1 server")[1] == "16.00"
