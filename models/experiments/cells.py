@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from models.experiments.run import Setup
-from models.experiments.spec import Data, Model, Spec, System
+from models.experiments.spec import ASYNCHRONOUS, Data, Model, Spec, System
 
 CTR = (Model.wdl, Model.deepfm, Model.dcn)
 GRAPHS = ("amazon", "reddit", "ogbn-mag")
@@ -102,13 +102,22 @@ def _systems() -> list[tuple[System, float]]:
     ]
 
 
+def _rate(model: Model, system: System) -> float:
+    """Of SGD: of the paper's (0.1, 0.01, 0.001) the largest with which the model does not diverge."""
+    if model is Model.graphsage:
+        # With none of them a node's rows, of whose gradients a step has few and small ones, leave their first values
+        # in a run of this length.
+        return 1.0
+    # An asynchronous system's eight workers all step at the full rate.
+    if model is Model.dcn:
+        return 0.001 if system in ASYNCHRONOUS else 0.01
+    return 0.01 if model is Model.deepfm and system is System.het_ps else 0.1
+
+
 def _of(part: str, workload: Workload, systems: list[tuple[System, float]], setup: Setup, **more: Any) -> list[Cell]:
-    # Of the paper's rates (0.1, 0.01, 0.001) the largest with which the model does not diverge. With none of them a
-    # node's rows, of whose gradients a step has few and small ones, leave their first values in a run of this length.
-    rate = 1.0 if workload.graph else 0.01 if workload.model is Model.dcn else 0.1
     return [
-        Cell(part, workload, system, setup, staleness=staleness, learning_rate=rate, **more)
-        for system, staleness in systems
+        Cell(part, workload, system, setup, staleness=s, learning_rate=_rate(workload.model, system), **more)
+        for system, s in systems
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import statistics
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -85,6 +86,14 @@ def kilobytes(line: Line, network: str) -> str:
     return "" if one["bytes_sent"] is None else f"{(one['bytes_sent'] + one['bytes_received']) / 1e3:.0f}"
 
 
+def _rates(own: Lines) -> str:
+    """That of most systems, and those of the others by name."""
+    rates = [line["learning_rate"] for line in own]
+    usual = statistics.mode(rates)
+    others = [f"{system_of(line)} {rate:g}" for line, rate in zip(own, rates, strict=True) if rate != usual]
+    return f"SGD {usual:g}" + (f" ({', '.join(others)}: the usual rate diverges)" if others else "")
+
+
 def _systems(lines: Lines) -> str:
     text = "## All systems\n\n"
     for workload, own in by_workload(part(lines, "systems")).items():
@@ -94,7 +103,7 @@ def _systems(lines: Lines) -> str:
         best = next((line for line in own if system_of(line) == "het_cache 100"), None)
         text += (
             f"### {workload}\n\n{first['data']}; {first['embeddings']:,} rows, D={first['dimension']}, batch "
-            f"{first['batch']}, {first['workers']} workers and a server, SGD {first['learning_rate']:g}. "
+            f"{first['batch']}, {first['workers']} workers and a server, {_rates(own)}. "
             f"{made_on(own)}\n\n"
         )
         header = ["system", f"step, {networks[0]}, ms"]
