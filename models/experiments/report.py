@@ -11,7 +11,7 @@ from models.experiments import paper, plots
 from models.experiments.plots import Line, Lines, system_of, workload_of
 
 # Nearer to nothing two medians of steps cannot be told apart, on processors that many processes share.
-RESOLUTION_SECONDS = 0.001
+RESOLUTION_SECONDS, RESOLUTION_SHARE = 0.001, 0.02  # the share is of a step without a limit
 
 _HEAD = """# Reproduction of HET's experiments
 
@@ -23,11 +23,11 @@ of a cell are made by one job in turns. *Communication* is the median step on a 
 without a limit, which is the compute floor: time that waiting for the network adds, not time that the processors spend
 on it. The second table of a workload has the same by mean steps, with what few long steps add that the median leaves
 out: those of asynchronous systems, whose processors compute for one worker while another one waits, and of a cache of
-small staleness. Communication below {resolution:g} ms cannot be told from noise; ratios to it are lower bounds.
-*Bytes* are the links' counters, per worker and step, headers and Horovod's AllReduce of the dense gradients included.
-*Processor* time is that of all processes together, per worker's step. A synchronous step of N workers is one step of
-SGD with their mean gradient; N workers of an asynchronous system take N steps at the full learning rate in the same
-time, hence their scores after as many steps.
+small staleness. Communication below {resolution:g} ms, or {share:.0%} of a step, cannot be told from noise; ratios to
+it are lower bounds. *Bytes* are the links' counters, per worker and step, headers and Horovod's AllReduce of the dense
+gradients included. *Processor* time is that of all processes together, per worker's step. A synchronous step of N
+workers is one step of SGD with their mean gradient; N workers of an asynchronous system take N steps at the full
+learning rate in the same time, hence their scores after as many steps.
 
 Systems, all with the same model, first rows, batches and SGD:
 
@@ -68,12 +68,17 @@ def made_on(lines: Lines) -> str:
     return "; ".join(dict.fromkeys(f"{line['machine']}, commit {line['commit']}" for line in lines)) + "."
 
 
-def ratio(seconds: float | None, reference: float | None) -> str:
-    """Of communication times; a lower bound where the reference is too short to be measured."""
+def resolution(line: Line) -> float:
+    """Seconds: nearer to nothing the communication of this line cannot be told from noise."""
+    return max(RESOLUTION_SECONDS, RESOLUTION_SHARE * line["networks"].get("free", {}).get("median_step_seconds", 0.0))
+
+
+def ratio(seconds: float | None, reference: float | None, least: float) -> str:
+    """Of communication times; a lower bound where the reference is below `least`, too short to be measured."""
     if seconds is None or reference is None:
         return ""
-    if reference < RESOLUTION_SECONDS:
-        return f"> {seconds / RESOLUTION_SECONDS:.1f}" if seconds > RESOLUTION_SECONDS else "1"
+    if reference < least:
+        return f"> {seconds / least:.1f}" if seconds > least else "1"
     return f"{seconds / reference:.1f}"
 
 
@@ -118,7 +123,7 @@ def _systems(lines: Lines) -> str:
             for name in limited:
                 mine = line["networks"].get(name, {}).get("communication_seconds")
                 theirs = best["networks"].get(name, {}).get("communication_seconds") if best else None
-                row += [milliseconds(mine), ratio(mine, theirs)]
+                row += [milliseconds(mine), ratio(mine, theirs, resolution(best) if best else 0.0)]
                 if workload in paper.COMMUNICATION_RATIOS.get(name, {}):
                     published = paper.COMMUNICATION_RATIOS[name][workload].get(system_of(line))
                     row.append("1" if published is None else f"{published:g}")
@@ -149,11 +154,10 @@ def _by_means(own: Lines, networks: Sequence[str]) -> str:
         header += [f"comm. at {name} Gbit/s, ms", f"x cache 100 ({name})"]
     rows = []
     for line in own:
-        row = [system_of(line)]
+        rows.append([system_of(line)])
         for name in networks:
             mine, theirs = _mean_communication(line, name), _mean_communication(best, name)
-            row += [milliseconds(mine), ratio(mine, theirs)]
-        rows.append(row)
+            rows[-1] += [milliseconds(mine), ratio(mine, theirs, resolution(best))]
     return table(header, rows)
 
 
@@ -370,6 +374,7 @@ def write(lines: Lines, folder: Path) -> Path:
         versions=", ".join(f"{name} {version}" for name, version in versions.items()),
         data="All data is generated." if real == {False} else "Every section names its data as real or generated.",
         resolution=1e3 * RESOLUTION_SECONDS,
+        share=RESOLUTION_SHARE,
     )
     sections = [
         ("systems", _systems(measured)),

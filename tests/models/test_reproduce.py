@@ -167,6 +167,10 @@ def test_what_is_too_short_to_measure_gives_a_bound(tmp_path):
     text = report.write(lines, tmp_path).read_text()
     assert row(text, "parallax", of=2)[3] == "> 80.0"
     assert row(text, "het_cache 100", of=2)[3] == "1"
+    # Of long steps, a share.
+    for one in lines:
+        one["networks"]["free"]["median_step_seconds"] = 0.4
+    assert row(report.write(lines, tmp_path).read_text(), "parallax", of=2)[3] == "> 10.0"
 
 
 def test_targets_curves_and_staleness(tmp_path):
