@@ -45,7 +45,8 @@ def systems(lines: Lines, axis: Any) -> None:
         at = [group + place * width for group in range(len(groups))]
         axis.bar(at, [values.get(name, 0.0) for values in groups.values()], width, label=name)
     axis.set_xticks([group + 0.4 - width / 2 for group in range(len(groups))], list(groups))
-    axis.set(title="Communication at 1 Gbit/s", ylabel="ms per step")
+    axis.set(title="Communication at 1 Gbit/s", ylabel="ms per step; less than one is not shown", yscale="log")
+    axis.set_ylim(bottom=1)
     axis.legend(fontsize=8)
 
 
