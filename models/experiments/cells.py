@@ -116,7 +116,7 @@ def _rate(model: Model, system: System) -> float:
 
 def _of(part: str, workload: Workload, systems: list[tuple[System, float]], setup: Setup, **more: Any) -> list[Cell]:
     return [
-        Cell(part, workload, system, setup, staleness=s, learning_rate=_rate(workload.model, system), **more)
+        Cell(part, workload, system, setup, staleness=s, **{"learning_rate": _rate(workload.model, system)} | more)
         for system, s in systems
     ]
 
@@ -170,6 +170,12 @@ def full() -> list[Cell]:
             # The pair that the paper's claim is about has all seeds.
             values = STALENESS if seed == 0 else (0.0, 100.0)
             cells += _of("staleness", workload, [(System.het_cache, s) for s in values], setup, dimension=16, seed=seed)
+    # Small graphs, two workers and a rate of 3: they learn, and do not yet fit their few nodes too well.
+    for graph, factor, steps in (("amazon", 0.02, 1000), ("reddit", 0.1, 1500), ("ogbn-mag", 0.02, 1000)):
+        workload, both = Workload(Model.graphsage, graph, factor), [(System.het_cache, s) for s in (0.0, 100.0)]
+        setup = Setup(2, 1, ("loopback",), 1, steps, rounds=1)
+        for seed in range(3):
+            cells += _of("staleness", workload, both, setup, dimension=16, seed=seed, learning_rate=3.0)
     sweep = [(System.tf_ps, 0.0), (System.parallax, 0.0), (System.het_hybrid, 0.0)]
     best = [(System.het_cache, 100.0)]
     for dimension in (128, 512, 2048, 4096):
