@@ -18,11 +18,13 @@ from models.experiments.spec import ASYNCHRONOUS, Data, Model, Spec, System
 
 CTR = (Model.wdl, Model.deepfm, Model.dcn)
 GRAPHS = ("amazon", "reddit", "ogbn-mag")
-# Gbit/s; at the last one communication has the share of a step that it has in the paper, where
+# Gbit/s; the last one is for communication to have the share of a step that it has in the paper, where
 # every worker has a GPU, and not an eighth of two processors.
 NETWORKS = ("free", "10", "1", "0.25")
 GRAPH_NETWORKS = ("free", "10", "1", "0.5")
 STALENESS = (0.0, 10.0, 100.0, 10_000.0, math.inf)
+# Systems without a cache that are compared over everything; others have a staleness beside.
+BASELINES = [(System.tf_ps, 0.0), (System.parallax, 0.0), (System.het_hybrid, 0.0)]
 
 
 @dataclass(frozen=True)
@@ -94,12 +96,13 @@ class Cell:
         )
 
 
+def _cached(*staleness: float) -> list[tuple[System, float]]:
+    return [(System.het_cache, s) for s in staleness]
+
+
 def _systems() -> list[tuple[System, float]]:
     """All of them, with the staleness of those that have one."""
-    return [*((system, 0.0) for system in System if system is not System.het_cache)] + [
-        (System.het_cache, 10.0),
-        (System.het_cache, 100.0),
-    ]
+    return [*((system, 0.0) for system in System if system is not System.het_cache), *_cached(10.0, 100.0)]
 
 
 def _rate(model: Model, system: System) -> float:
@@ -124,7 +127,7 @@ def _of(part: str, workload: Workload, systems: list[tuple[System, float]], setu
 def small() -> list[Cell]:
     """Wide & Deep and one graph on all systems, the other four with the cache and without; every curve, reduced."""
     wdl, reddit = Workload(Model.wdl), Workload(Model.graphsage, "reddit", 0.3)
-    pair = [(System.het_hybrid, 0.0), (System.het_cache, 100.0)]
+    pair = [(System.het_hybrid, 0.0), *_cached(100.0)]
     cells = _of("systems", wdl, _systems(), Setup(4, 1, NETWORKS, 110, 45, rounds=3))
     cells += _of("systems", reddit, _systems(), Setup(4, 1, NETWORKS[:3], 110, 45, rounds=3))
     for model in CTR[1:]:
@@ -133,11 +136,9 @@ def small() -> list[Cell]:
         workload = Workload(Model.graphsage, graph, factor)
         # Their steps are long: two workers keep the plan short.
         cells += _of("systems", workload, pair, Setup(2, 1, ("free", "1"), 110, 16, rounds=2), held_out=20)
-    few = [(System.tf_ps, 0.0), (System.parallax, 0.0), *pair]
+    few = [*BASELINES, *_cached(100.0)]
     cells += _of("convergence", wdl, few, Setup(4, 1, ("1",), 1, 480, rounds=8, curve=True))
-    cells += _of(
-        "staleness", wdl, [(System.het_cache, s) for s in STALENESS], Setup(4, 1, ("loopback",), 1, 400), dimension=16
-    )
+    cells += _of("staleness", wdl, _cached(*STALENESS), Setup(4, 1, ("loopback",), 1, 400), dimension=16)
     for dimension in (128, 512):
         few_rows = Workload(Model.wdl, vocabulary=100_000)
         setup = Setup(2, 1, ("free", "1"), 110, 40, rounds=2)
@@ -147,45 +148,46 @@ def small() -> list[Cell]:
     return cells
 
 
-def full() -> list[Cell]:
-    """All workloads on all systems in the paper's topology, and the whole curves; graphs at 0.3 of their size.
+def _sweep(part: str, workload: Workload, workers: int, steps: int, **more: Any) -> list[Cell]:
+    # Only a cache has copies to use up before it is in its steady state.
+    return [
+        cell
+        for systems, warm_up in ((BASELINES, 20), (_cached(100.0), 110))
+        for cell in _of(part, workload, systems, Setup(workers, 1, ("free", "1"), warm_up, steps), held_out=20, **more)
+    ]
 
-    The table of such a graph fits into this machine nine times, replicated to eight workers and once more, and its
-    cache has settled when the warm-up ends.
+
+def full() -> list[Cell]:
+    """All workloads on all systems in the paper's topology, and the whole curves.
+
+    Graphs are at 0.3 of their size: replicated to eight workers, which have the rows twice while they start, Amazon's
+    table would not fit into 24 GB.
     """
-    graphs = [Workload(Model.graphsage, graph, 0.3) for graph in GRAPHS]
+    wdl = Workload(Model.wdl)
+    amazon, reddit, ogbn_mag = (Workload(Model.graphsage, graph, 0.3) for graph in GRAPHS)
     cells = []
     for workload in map(Workload, CTR):
         cells += _of("systems", workload, _systems(), Setup(8, 1, NETWORKS, 110, 50))
-    for workload in graphs:
+    for workload in (amazon, reddit, ogbn_mag):
         cells += _of("systems", workload, _systems(), Setup(8, 1, GRAPH_NETWORKS, 110, 20))
-    to_converge = [(System.tf_ps, 0.0), (System.parallax, 0.0), (System.het_hybrid, 0.0)]
-    to_converge += [(System.het_cache, 10.0), (System.het_cache, 100.0)]
-    for workload, steps in ((Workload(Model.wdl), 2000), (Workload(Model.graphsage, "reddit", 0.3), 1000)):
-        cells += _of("convergence", workload, to_converge, Setup(8, 1, ("1",), 1, steps, rounds=20, curve=True))
+    for workload, steps in ((wdl, 2000), (reddit, 1000)):
+        setup = Setup(8, 1, ("1",), 1, steps, rounds=20, curve=True)
+        cells += _of("convergence", workload, [*BASELINES, *_cached(10.0, 100.0)], setup)
     for workload in map(Workload, CTR):
         # A push waits for a part of the training that is the smaller, the more steps there are; four workers make more.
         setup = Setup(4, 1, ("loopback",), 1, 4000, rounds=1)
         for seed in range(3):
             # The pair that the paper's claim is about has all seeds.
             values = STALENESS if seed == 0 else (0.0, 100.0)
-            cells += _of("staleness", workload, [(System.het_cache, s) for s in values], setup, dimension=16, seed=seed)
-    # Two workers, a rate of 3 and small graphs, but with thousands of nodes to score: all of them learn.
+            cells += _of("staleness", workload, _cached(*values), setup, dimension=16, seed=seed)
+    # Two workers, a rate of 3 and small graphs, but with thousands of nodes to score.
     for graph, factor, steps in (("amazon", 0.02, 1000), ("reddit", 0.1, 1500), ("ogbn-mag", 0.1, 1500)):
-        workload, both = Workload(Model.graphsage, graph, factor), [(System.het_cache, s) for s in (0.0, 100.0)]
-        setup = Setup(2, 1, ("loopback",), 1, steps, rounds=1)
+        workload, setup = Workload(Model.graphsage, graph, factor), Setup(2, 1, ("loopback",), 1, steps, rounds=1)
         for seed in range(3):
-            cells += _of("staleness", workload, both, setup, dimension=16, seed=seed, learning_rate=3.0)
-    sweep = [(System.tf_ps, 0.0), (System.parallax, 0.0), (System.het_hybrid, 0.0)]
-    best = [(System.het_cache, 100.0)]
+            more = {"dimension": 16, "seed": seed, "learning_rate": 3.0}
+            cells += _of("staleness", workload, _cached(0.0, 100.0), setup, **more)
     for dimension in (128, 512, 2048, 4096):
-        workload = Workload(Model.wdl, vocabulary=100_000)
-        # Only a cache has copies to use up before it is in its steady state.
-        for systems, warm_up in ((sweep, 20), (best, 110)):
-            setup = Setup(4, 1, ("free", "1"), warm_up, 25)
-            cells += _of("dimension", workload, systems, setup, dimension=dimension, held_out=20)
+        cells += _sweep("dimension", Workload(Model.wdl, vocabulary=100_000), 4, 25, dimension=dimension)
     for workers in (1, 2, 4, 8, 16):
-        for systems, warm_up in ((sweep, 20), (best, 110)):
-            setup = Setup(workers, 1, ("free", "1"), warm_up, 40)
-            cells += _of("workers", Workload(Model.wdl), systems, setup, held_out=20)
+        cells += _sweep("workers", wdl, workers, 40)
     return cells

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import statistics
 from collections.abc import Iterable, Sequence
@@ -15,7 +16,7 @@ RESOLUTION_SECONDS, RESOLUTION_SHARE = 0.001, 0.02  # the share is of a step wit
 
 _HEAD = """# Reproduction of HET's experiments
 
-Written by `make reproduce`, with {versions}; every section names its machine and commit. {data}
+Written by `make reproduce`, with {versions}; sections name the machine and the commit. {data}
 
 All workers and servers share this machine's processors, each on an emulated host with a link of its own (network
 namespaces, token buckets with a buffer of at least 1 MiB; a server has one link like everybody). Steps on all networks
@@ -27,7 +28,8 @@ small staleness. Communication below {resolution:g} ms, or {share:.0%} of a step
 it are lower bounds. *Bytes* are the links' counters, per worker and step, headers and Horovod's AllReduce of the dense
 gradients included. *Processor* time is that of all processes together, per worker's step. A synchronous step of N
 workers is one step of SGD with their mean gradient; N workers of an asynchronous system take N steps at the full
-learning rate in the same time, hence their scores after as many steps.
+learning rate in the same time, hence their scores after as many steps. Systems have one rate, but for asynchronous
+ones that diverge with it.
 
 Systems, all with the same model, first rows, batches and SGD:
 
@@ -82,6 +84,24 @@ def ratio(seconds: float | None, reference: float | None, least: float) -> str:
     return f"{seconds / reference:.1f}"
 
 
+def cache_100(own: Lines) -> Line | None:
+    """What all others are compared with, once it has been run."""
+    return next((line for line in own if system_of(line) == "het_cache 100"), None)
+
+
+def communication(line: Line, network: str, step: str) -> float | None:
+    """`step` is median_step_seconds or mean_step_seconds; None where there is no network without a limit beside."""
+    free, limited = (line["networks"].get(name, {}).get(step) for name in ("free", network))
+    return None if free is None or limited is None else max(0.0, limited - free)
+
+
+def against(line: Line, best: Line | None, network: str, step: str) -> list[str]:
+    """Communication, and as a multiple of that of `best`."""
+    mine = communication(line, network, step)
+    multiple = ratio(mine, communication(best, network, step), resolution(best)) if best else ""
+    return [milliseconds(mine), multiple]
+
+
 def milliseconds(seconds: float | None) -> str:
     return "" if seconds is None else f"{1e3 * seconds:.1f}"
 
@@ -96,16 +116,16 @@ def _rates(own: Lines) -> str:
     rates = [line["learning_rate"] for line in own]
     usual = statistics.mode(rates)
     others = [f"{system_of(line)} {rate:g}" for line, rate in zip(own, rates, strict=True) if rate != usual]
-    return f"SGD {usual:g}" + (f" ({', '.join(others)}: the usual rate diverges)" if others else "")
+    return f"SGD {usual:g}" + (f" ({', '.join(others)})" if others else "")
 
 
 def _systems(lines: Lines) -> str:
     text = "## All systems\n\n"
     for workload, own in by_workload(part(lines, "systems")).items():
-        first = own[0]
+        first, best = own[0], cache_100(own)
         networks = list(dict.fromkeys(name for line in own for name in line["networks"]))
         limited = [name for name in networks if name not in ("free", "loopback")]
-        best = next((line for line in own if system_of(line) == "het_cache 100"), None)
+        columns = {name: [f"comm. at {name} Gbit/s, ms", f"x cache 100 ({name})"] for name in limited}
         text += (
             f"### {workload}\n\n{first['data']}; {first['embeddings']:,} rows, D={first['dimension']}, batch "
             f"{first['batch']}, {first['workers']} workers and a server, {_rates(own)}. "
@@ -113,17 +133,17 @@ def _systems(lines: Lines) -> str:
         )
         header = ["system", f"step, {networks[0]}, ms"]
         for name in limited:
-            header += [f"comm. at {name} Gbit/s, ms", f"x cache 100 ({name})"]
+            header += columns[name]
             if workload in paper.COMMUNICATION_RATIOS.get(name, {}):
                 header.append(f"paper ({name})")
         header += ["bytes, kB", "processor, ms", "epoch, s, at " + networks[-1], first["metric"]]
-        rows = []
+        rows, by_means = [], []
         for line in own:
             row = [system_of(line), milliseconds(line["networks"][networks[0]]["median_step_seconds"])]
+            by_means.append([system_of(line)])
             for name in limited:
-                mine = line["networks"].get(name, {}).get("communication_seconds")
-                theirs = best["networks"].get(name, {}).get("communication_seconds") if best else None
-                row += [milliseconds(mine), ratio(mine, theirs, resolution(best) if best else 0.0)]
+                row += against(line, best, name, "median_step_seconds")
+                by_means[-1] += against(line, best, name, "mean_step_seconds")
                 if workload in paper.COMMUNICATION_RATIOS.get(name, {}):
                     published = paper.COMMUNICATION_RATIOS[name][workload].get(system_of(line))
                     row.append("1" if published is None else f"{published:g}")
@@ -135,36 +155,16 @@ def _systems(lines: Lines) -> str:
                 f"{line['score']:.4f}",
             ]
             rows.append(row)
-        text += table(header, rows) + _by_means(own, limited)
+        text += table(header, rows)
+        if limited:
+            text += table(["system, by mean steps", *itertools.chain(*columns.values())], by_means)
     return text
-
-
-def _mean_communication(line: Line, network: str) -> float | None:
-    """By mean steps, as epochs have it: what a few long steps or the slowest worker of a turn add counts too."""
-    free, limited = (line["networks"].get(name, {}).get("mean_step_seconds") for name in ("free", network))
-    return None if free is None or limited is None else max(0.0, limited - free)
-
-
-def _by_means(own: Lines, networks: Sequence[str]) -> str:
-    best = next((line for line in own if system_of(line) == "het_cache 100"), None)
-    if best is None or _mean_communication(best, networks[-1]) is None:
-        return ""
-    header = ["system, by mean steps"]
-    for name in networks:
-        header += [f"comm. at {name} Gbit/s, ms", f"x cache 100 ({name})"]
-    rows = []
-    for line in own:
-        rows.append([system_of(line)])
-        for name in networks:
-            mine, theirs = _mean_communication(line, name), _mean_communication(best, name)
-            rows[-1] += [milliseconds(mine), ratio(mine, theirs, resolution(best))]
-    return table(header, rows)
 
 
 def _epochs(lines: Lines) -> str:
     rows = []
     for workload, own in by_workload(part(lines, "systems")).items():
-        best = next((line for line in own if system_of(line) == "het_cache 100"), None)
+        best = cache_100(own)
         reference = best["networks"] if best else {}
         for line in own:
             for name, one in line["networks"].items():
@@ -185,8 +185,8 @@ def _epochs(lines: Lines) -> str:
     return (
         "## Epochs\n\nTime of an epoch as a multiple of het_cache 100's on the same network, beside the paper's ratio "
         "of the time to converge at 1 Gbit/s, where each worker has a GPU. The workers here share the processors, so "
-        "that computing is a larger part of a step; on the slowest network communication has a share of the "
-        "baselines' steps as in the paper (58 to 86 %), and ratios can be compared.\n\n"
+        "that computing is a larger part of a step; ratios can be compared where communication has the share of the "
+        "baselines' steps that it has in the paper, 58 to 86 %.\n\n"
         + table(["workload", "Gbit/s", "system", "communication's share of a step", "x het_cache 100", "paper"], rows)
     )
 
@@ -368,10 +368,10 @@ def _scale(lines: Lines) -> str:
 def write(lines: Lines, folder: Path) -> Path:
     """Writes report.md and its plots; returns the former."""
     measured = [line for line in lines if "system" in line]
-    versions = measured[-1]["versions"] if measured else {}
+    versions = (", ".join(f"{name} {version}" for name, version in line["versions"].items()) for line in measured)
     real = {line["real"] for line in measured}
     text = _HEAD.format(
-        versions=", ".join(f"{name} {version}" for name, version in versions.items()),
+        versions="; ".join(dict.fromkeys(versions)),
         data="All data is generated." if real == {False} else "Every section names its data as real or generated.",
         resolution=1e3 * RESOLUTION_SECONDS,
         share=RESOLUTION_SHARE,

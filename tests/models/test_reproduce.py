@@ -6,6 +6,7 @@ import json
 import math
 
 import pytest
+import typer
 from rich.console import Console
 
 from benchmarks.peers.environments import PeerUnavailable
@@ -157,7 +158,7 @@ def test_the_report_has_the_papers_numbers_beside_those_measured(tmp_path):
     assert row(text, "parallax", of=2) == expected
     assert row(text, "parallax", at=1, of=2) == ["parallax", "120.0", "30.0"]
     assert "| wdl | 1 | parallax | 62% | 3.15 | 10.86 |" in text
-    assert "SGD 0.1 (het_ps 0.01: the usual rate diverges). a machine, commit abc." in text
+    assert "SGD 0.1 (het_ps 0.01). a machine, commit abc." in text
     assert "All data is generated" in text and "generated rows; 1,000 rows" in text and "a machine" in text
     assert "![systems](systems.svg)" in text and (tmp_path / "systems.svg").read_text().count("<svg") == 1
 
@@ -168,9 +169,26 @@ def test_what_is_too_short_to_measure_gives_a_bound(tmp_path):
     assert row(text, "parallax", of=2)[3] == "> 80.0"
     assert row(text, "het_cache 100", of=2)[3] == "1"
     # Of long steps, a share.
-    for one in lines:
-        one["networks"]["free"]["median_step_seconds"] = 0.4
+    for network in (network for one in lines for network in one["networks"].values()):
+        network["median_step_seconds"] += 0.35
     assert row(report.write(lines, tmp_path).read_text(), "parallax", of=2)[3] == "> 10.0"
+
+
+def test_without_emulated_hosts_there_is_no_communication(tmp_path):
+    one = line("het_cache", "100", 0.0)
+    one["networks"] = {"loopback": one["networks"]["free"] | {"communication_seconds": None}}
+    text = report.write([one], tmp_path).read_text()
+    # Step, bytes, processor, epoch, AUC.
+    assert row(text, "het_cache 100") == ["het_cache 100", "50.0", "1000", "20.0", "1,000", "0.7000"]
+
+
+def test_what_is_counted_is_chosen_as_cells_are(monkeypatch, tmp_path):
+    fake, asked = Fake(monkeypatch), []
+    monkeypatch.setattr(reproduce, "counted", lambda module, _: asked.append(module) or iter([]))
+    reproduce.main(full=False, only="rpcs", folder=tmp_path)
+    assert asked == ["models.experiments.rpcs"] and fake.asked == []
+    with pytest.raises(typer.BadParameter, match="curves, scale, rpcs, systems: wdl"):
+        reproduce.main(full=False, only="nothing has this", folder=tmp_path)
 
 
 def test_targets_curves_and_staleness(tmp_path):
