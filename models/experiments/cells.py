@@ -168,7 +168,7 @@ def full() -> list[Cell]:
     cells = []
     for workload in map(Workload, CTR):
         cells += _of("systems", workload, _systems(), Setup(8, 1, NETWORKS, 110, 50))
-    for workload, networks in ((amazon, NETWORKS), (reddit, HALF), (ogbn_mag, HALF)):
+    for workload, networks in ((amazon, NETWORKS), (reddit, HALF), (ogbn_mag, NETWORKS)):
         cells += _of("systems", workload, _systems(), Setup(8, 1, networks, 110, 20))
     for workload, steps in ((wdl, 2000), (reddit, 1000)):
         setup = Setup(8, 1, ("1",), 1, steps, rounds=20, curve=True)
