@@ -118,9 +118,16 @@ class Coprocess:
                 raise PeerUnavailable(f"{self.name}: no answer within {self._seconds:.0f} s\n{self._end_of_log()}")
             more = os.read(self._process.stdout.fileno(), 1 << 16)
             if not more:
-                code = self._process.wait()
-                raise PeerUnavailable(f"{self.name}: ended with {code}\n{self._end_of_log()}")
+                raise PeerUnavailable(self.end())
             self._rest += more
+
+    def end(self, seconds: float | None = None) -> str | None:
+        """Its status and the end of its log, once it has ended; None when that takes longer than `seconds`."""
+        try:
+            code = self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None
+        return f"{self.name}: ended with {code}\n{self._end_of_log()}"
 
     def log(self, begin: int = 0) -> bytes:
         """What it has written to its log, from byte `begin` on; where the process writes next stays as it is."""

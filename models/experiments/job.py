@@ -13,17 +13,21 @@ import json
 import math
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from benchmarks import network
 from benchmarks.peers.coprocess import Coprocess
+from benchmarks.peers.environments import PeerUnavailable
 from het_tf.shard_process import server_binary
 from models.experiments.spec import IN_SHARDS, IN_TENSORFLOW_SERVERS, Spec, System
 
 # Describe another job.
 _JOB_VARIABLES = ("HOROVOD_", "HET_TF_SHARDS", "HET_TF_LAUNCHER", "TF_CONFIG")
+# For those to end whom a failed process takes with it.
+_END_SECONDS = 5.0
 
 
 def hosts_for(workers: int, servers: int) -> int:
@@ -80,7 +84,8 @@ def start(
       more: variables for the environment of all.
 
     Raises:
-      PeerUnavailable: a process did not come up; with the end of its log.
+      PeerUnavailable: a process did not come up, or ended (from inside the context, too); with the ends of the logs
+        of all that have ended.
     """
     environ = {name: value for name, value in os.environ.items() if not name.startswith(_JOB_VARIABLES)}
     environ |= more or {}
@@ -124,9 +129,16 @@ def start(
             trainers = [trainer("coordinator", spec.workers + servers, 0)]
         else:
             trainers = [trainer(f"worker {rank}", rank, rank) for rank in range(spec.workers)]
-        for one in trainers:
-            one.wait_until_ready()
-        yield Job(trainers, everyone)
+        try:
+            for one in trainers:
+                one.wait_until_ready()
+            yield Job(trainers, everyone)
+        except PeerUnavailable as error:
+            # Who fails takes the others with it, and is not always the first whose end is seen.
+            until = time.monotonic() + _END_SECONDS
+            ends = [one.end(max(0.0, until - time.monotonic())) for one in everyone]
+            others = [end for end in ends if end is not None and end != str(error)]
+            raise PeerUnavailable("\n".join([str(error), *others])) from error
 
 
 @dataclass

@@ -11,8 +11,10 @@ import time
 import psutil
 import pytest
 
-from models.experiments import job, run
-from models.experiments.spec import Model, System
+from benchmarks import network
+from benchmarks.peers.environments import PeerUnavailable
+from models.experiments import data, job, run
+from models.experiments.spec import Model, Spec, System
 from processes import ROOT, clean_environment, needs_namespaces
 
 FIELDS = {
@@ -103,6 +105,22 @@ def test_parameter_server_strategy_trains(experiment):
 
 
 @needs_namespaces
+def test_of_a_job_that_fails_every_end_is_told(tmp_path):
+    sizes = {"batch": TINY["batch"], "batches": 40, "held_out": 1, "seed": 0}
+    made = data.criteo_rows(tmp_path, None, vocabulary=TINY["vocabulary"], **sizes)
+    spec = Spec(System.het_ar, Model.wdl, made.data, TINY["batch"], TINY["dimension"], 0.1, 0, 0.0, 0.1, "lfu")
+    hosts = job.hosts_for(2, 1)
+    with (
+        pytest.raises(PeerUnavailable, match=r"worker 0: ended with 1\n(.*\n)*.*worker 1: ended with -9"),
+        network.named("loopback", hosts) as where,
+        job.start(job.placed(spec, where, 2, 1), where, TINY["patience"]) as running,
+    ):
+        [second] = [one for one in psutil.Process().children() if one.cmdline()[-1] == "1"]
+        second.kill()
+        running.trainers[0].tell("steps 20")
+        running.trainers[0].answer("times")
+
+
 def test_networks_take_turns_and_the_model_is_scored_after_each_round(tmp_path):
     results = tmp_path / "lines"
     settings = {**TINY, "where": "free,0.05", "steps": 8, "rounds": 2, "dimension": 64}
