@@ -31,7 +31,7 @@ from benchmarks.peers.coprocess import Coprocess
 from benchmarks.peers.environments import PeerUnavailable
 from benchmarks.turns import medians, take_turns
 from benchmarks.zipf import SKEW, VOCABULARY, ZipfIds
-from het_tf.shard_process import server_binary
+from het_tf.shard_process import server_command
 
 WORKERS = 2
 SHARDS = 2
@@ -49,7 +49,7 @@ def start_het(stack: contextlib.ExitStack, where: network.Network, ids: Path, wa
     addresses = [f"{where.address(WORKERS + shard)}:{ports[shard]}" for shard in range(SHARDS)]
     for shard, address in enumerate(addresses):
         place = ["--shard-index", str(shard), "--shard-count", str(SHARDS)]
-        command = [str(server_binary()), "--die-with-parent", "--insecure", "--listen", address, *place]
+        command = [*server_command(), "--insecure", "--listen", address, *place]
         # A worker waits until its shards are up.
         stack.enter_context(
             Coprocess(f"shard {shard}", where.command(WORKERS + shard, command), os.environ, ends_by_signal=True)

@@ -29,7 +29,7 @@ from benchmarks.figures import ROOT, figure, unavailable
 from het_tf import named_options
 from het_tf.job_secrets import JobSecrets, made_for_a_job
 from het_tf.security import Security
-from het_tf.shard_process import ShardProcess, server_binary
+from het_tf.shard_process import ShardProcess, server_command
 
 GIGABITS, WORKER, SHARD, PORT = 1.0, 0, 1, 7090
 PLAIN, SECURE = "without TLS", "mutual TLS and a token"
@@ -89,7 +89,7 @@ def training(steps: int, rounds: int) -> None:
         secrets = stack.enter_context(made_for_a_job((host,)))
         addresses = {PLAIN: f"{host}:{PORT}", SECURE: f"{host}:{PORT + 1}"}
         for name, options in ((PLAIN, Security(insecure=True)), (SECURE, secrets.shards)):
-            command = [str(server_binary()), "--die-with-parent", "--listen", addresses[name]]
+            command = [*server_command(), "--listen", addresses[name]]
             command = where.command(SHARD, command + named_options.command_line(options))
             shard = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             stack.callback(shard.wait)

@@ -28,7 +28,7 @@ import typer
 from benchmarks import network
 from benchmarks.figures import ROOT, figure, unavailable
 from benchmarks.zipf import SKEW, VOCABULARY, ZipfIds
-from het_tf.shard_process import server_binary
+from het_tf.shard_process import server_command
 
 FIELDS, DIMENSION, STALENESS, GIGABITS, PORT = 26, 128, 100, 1.0, 7070
 AHEAD = (0, 1, 2)
@@ -108,8 +108,7 @@ def main(
         count = count // 4 if quick else count
         with network.emulated(2, GIGABITS) as where:
             at = f"{where.address(SHARD)}:{PORT}"
-            options = ["--die-with-parent", "--insecure", "--listen", at]
-            command = where.command(SHARD, [str(server_binary()), *options])
+            command = where.command(SHARD, [*server_command(), "--insecure", "--listen", at])
             with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as shard:
                 try:
                     over = measured_on(where, at, size, count)

@@ -50,6 +50,15 @@ def server_binary() -> Path:
     return path
 
 
+def server_command() -> list[str]:
+    """The shard server, which ends with this process: the first of its arguments.
+
+    Raises:
+      ShardError: the package was installed without it.
+    """
+    return [str(server_binary()), "--die-with-parent", str(os.getpid())]
+
+
 def listen_address(address: str) -> str:
     """What a shard that others know as `address` listens on.
 
@@ -153,7 +162,7 @@ class ShardProcess:
     ) -> None:
         place = ["--shard-index", str(index), "--shard-count", str(count)] if count else []
         options = server_options(max_message_bytes, checkpoint_dir, push_log, push_log_sync, security, serving)
-        command = [str(server_binary()), "--die-with-parent", "--listen", listen, *place, *options]
+        command = [*server_command(), "--listen", listen, *place, *options]
         self.index = index
         self.process = subprocess.Popen(
             command,

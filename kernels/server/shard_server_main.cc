@@ -72,7 +72,7 @@ constexpr char kHelp[] =
     "  --log-level LEVEL        debug, info, warning or error (default info)\n"
     "  --log-format FORMAT      text or json (default text); on stderr\n"
     "  --reflection             gRPC reflection, for everybody\n"
-    "  --die-with-parent        end when the process that started this one ends\n"
+    "  --die-with-parent PID    end when process PID, which started this one, ends\n"
     "  --help\n"
     "\n"
     "Prints one line when it is ready; SIGTERM and SIGINT end it gracefully.\n";
@@ -153,7 +153,7 @@ struct Settings {
   Shard::Options shard;
   LogLevel log_level = LogLevel::kInfo;
   LogFormat log_format = LogFormat::kText;
-  bool die_with_parent = false;
+  pid_t die_with = 0;  // the process that started this one; 0 for nobody
 };
 
 std::vector<Flag> Flags(Settings* settings) {
@@ -201,7 +201,11 @@ std::vector<Flag> Flags(Settings* settings) {
          return ParseLogFormat(value, &settings->log_format);
        }},
       Switch("reflection", [&server] { server.reflection = true; }),
-      Switch("die-with-parent", [settings] { settings->die_with_parent = true; }),
+      Number("die-with-parent", "the parent's process id", 1,
+             std::numeric_limits<pid_t>::max(),
+             [settings](unsigned long long pid) {
+               settings->die_with = static_cast<pid_t>(pid);
+             }),
       Switch("help", [] {
         std::printf(kHelp, kVersion);
         std::exit(0);
@@ -310,12 +314,18 @@ int Serve(Settings settings) {
 }  // namespace het
 
 int main(int argc, char** argv) {
-  const pid_t parent = getppid();
   het::Settings settings;
   if (!het::Parse(argc, argv, &settings)) return 2;
-  if (settings.die_with_parent) {
+  if (settings.die_with != 0) {
     prctl(PR_SET_PDEATHSIG, SIGTERM);
-    if (getppid() != parent) return 0;  // it ended in between
+    // It may have ended before that, even before this process's first instruction.
+    if (getppid() != settings.die_with) {
+      std::fprintf(stderr,
+                   "het-tf-shard: --die-with-parent: process %d has ended or "
+                   "did not start this one\n",
+                   static_cast<int>(settings.die_with));
+      return 1;
+    }
   }
   // A log that nobody reads any more does not end the shard.
   signal(SIGPIPE, SIG_IGN);

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from benchmarks import network
 from benchmarks.peers.coprocess import Coprocess
 from benchmarks.peers.environments import PeerUnavailable
-from het_tf.shard_process import server_binary
+from het_tf.shard_process import server_command
 from models.experiments.spec import IN_SHARDS, IN_TENSORFLOW_SERVERS, Spec, System
 
 # Describe another job.
@@ -114,7 +114,7 @@ def start(
         servers = len(spec.server_addresses)
         for index, address in enumerate(spec.server_addresses if spec.system in IN_SHARDS else ()):
             place = ["--shard-index", str(index), "--shard-count", str(servers)]
-            command = [str(server_binary()), "--die-with-parent", "--insecure", "--listen", address, *place]
+            command = [*server_command(), "--insecure", "--listen", address, *place]
             # A worker waits until its shards are up.
             run(f"shard {index}", spec.workers + index, command, ends_by_signal=True)
         tasks = [("ps", index, spec.workers + index) for index in range(servers)]

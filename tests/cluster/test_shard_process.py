@@ -177,3 +177,12 @@ def test_it_ends_with_the_process_that_started_it():
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(shard, signal.SIGKILL)
         os.close(shard)
+
+
+def test_it_does_not_serve_for_a_parent_that_ended_before_it_came_up():
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    command = [str(server_binary()), "--die-with-parent", str(gone.pid), "--insecure", "--listen", "127.0.0.1:0"]
+    shard = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert shard.returncode == 1 and shard.stdout == ""
+    assert f"process {gone.pid} has ended or did not start this one" in shard.stderr
