@@ -21,7 +21,7 @@ GRAPHS = ("amazon", "reddit", "ogbn-mag")
 # Gbit/s; the last one is for communication to have the share of a step that it has in the paper, where
 # every worker has a GPU, and not an eighth of two processors.
 NETWORKS = ("free", "10", "1", "0.25")
-HALF = ("free", "10", "1", "0.5")
+REDDIT_NETWORKS = ("free", "10", "1", "0.5")
 STALENESS = (0.0, 10.0, 100.0, 10_000.0, math.inf)
 # Systems without a cache that are compared over everything; others have a staleness beside.
 BASELINES = [(System.tf_ps, 0.0), (System.parallax, 0.0), (System.het_hybrid, 0.0)]
@@ -168,7 +168,7 @@ def full() -> list[Cell]:
     cells = []
     for workload in map(Workload, CTR):
         cells += _of("systems", workload, _systems(), Setup(8, 1, NETWORKS, 110, 50))
-    for workload, networks in ((amazon, NETWORKS), (reddit, HALF), (ogbn_mag, NETWORKS)):
+    for workload, networks in ((amazon, NETWORKS), (reddit, REDDIT_NETWORKS), (ogbn_mag, NETWORKS)):
         cells += _of("systems", workload, _systems(), Setup(8, 1, networks, 110, 20))
     for workload, steps in ((wdl, 2000), (reddit, 1000)):
         setup = Setup(8, 1, ("1",), 1, steps, rounds=20, curve=True)

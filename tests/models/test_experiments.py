@@ -104,7 +104,6 @@ def test_parameter_server_strategy_trains(experiment):
     assert not line["synchronous"] and line["servers"] == 1
 
 
-@needs_namespaces
 def test_of_a_job_that_fails_every_end_is_told(tmp_path):
     sizes = {"batch": TINY["batch"], "batches": 40, "held_out": 1, "seed": 0}
     made = data.criteo_rows(tmp_path, None, vocabulary=TINY["vocabulary"], **sizes)
@@ -121,6 +120,7 @@ def test_of_a_job_that_fails_every_end_is_told(tmp_path):
         running.trainers[0].answer("times")
 
 
+@needs_namespaces
 def test_networks_take_turns_and_the_model_is_scored_after_each_round(tmp_path):
     results = tmp_path / "lines"
     settings = {**TINY, "where": "free,0.05", "steps": 8, "rounds": 2, "dimension": 64}
