@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +12,9 @@ import matplotlib
 matplotlib.use("svg")
 from matplotlib import pyplot as plt
 
-Line = dict[str, Any]
-Lines = Sequence[Line]
+from models.experiments.lines import Lines, system_of, workload_of
+
 MISSES = re.compile(r"misses per distinct id, (?P<stream>[^,]+), (?P<policy>\w+), cache (?P<share>\d+)%")
-
-
-def system_of(line: Line) -> str:
-    return line["system"] + (f" {line['staleness']}" if line["staleness"] is not None else "")
-
-
-def workload_of(line: Line) -> str:
-    workload = line["settings"]["workload"]
-    return workload["graph"] or workload["model"]
 
 
 def _curves(axis: Any, curves: dict[str, list[tuple[float, float]]]) -> None:

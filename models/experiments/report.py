@@ -9,14 +9,15 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from models.experiments import paper, plots
-from models.experiments.plots import Line, Lines, system_of, workload_of
+from models.experiments.lines import Line, Lines, by_workload, made_on, part, system_of
 
 # Nearer to nothing two medians of steps cannot be told apart, on processors that many processes share.
 RESOLUTION_SECONDS, RESOLUTION_SHARE = 0.001, 0.02  # the share is of a step without a limit
 
 _HEAD = """# Reproduction of HET's experiments
 
-Written by `make reproduce`, with {versions}; sections name the machine and the commit. {data}
+Written by `make reproduce`, with {versions}; sections name the machine, the commit and TCP's
+congestion control (where none is named, it was the machine's). {data}
 
 All workers and servers share this machine's processors, each on an emulated host with a link of its own (network
 namespaces, token buckets with a buffer of at least 1 MiB; a server has one link like everybody). Steps on all networks
@@ -52,22 +53,6 @@ Systems, all with the same model, first rows, batches and SGD:
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [header, ["---"] * len(header), *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines) + "\n"
-
-
-def part(lines: Lines, name: str) -> list[Line]:
-    return [line for line in lines if line["settings"]["part"] == name]
-
-
-def by_workload(lines: Lines) -> dict[str, list[Line]]:
-    found: dict[str, list[Line]] = {}
-    for line in lines:
-        found.setdefault(workload_of(line), []).append(line)
-    return found
-
-
-def made_on(lines: Lines) -> str:
-    """Machines and commits of lines or figures: of a plan that was run in pieces there may be several."""
-    return "; ".join(dict.fromkeys(f"{line['machine']}, commit {line['commit']}" for line in lines)) + "."
 
 
 def resolution(line: Line) -> float:

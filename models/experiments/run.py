@@ -134,6 +134,7 @@ def line(spec: Spec, made: data.Made, where: network.Network, trained: job.Train
         "networks": {
             name: on_network(one, spec, made.epoch, free) for name, one in zip(names, trained.networks, strict=True)
         },
+        "congestion_control": network.CONGESTION_CONTROL if where.emulated else None,
         "bytes_from": trained.bytes_from,
         "hit_rate": round(counters["hits"] / counters["unique_ids"], 4) if counters.get("unique_ids") else None,
         "loss": round(statistics.mean(trained.losses[-max(1, len(trained.losses) // 10) :]), 6),

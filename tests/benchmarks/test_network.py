@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -64,7 +65,9 @@ def test_hosts_reach_each_other_under_their_addresses_and_go_with_the_context():
             where.command(0, ["tc", "qdisc", "show", "dev", "eth0"]), capture_output=True, text=True, check=True
         ).stdout
         assert "tbf" in shapes and "rate 1Gbit" in shapes
-        mine = [name for name, _ in network._existing()]
+        tcp = where.command(0, ["cat", "/proc/sys/net/ipv4/tcp_congestion_control"])
+        assert subprocess.run(tcp, capture_output=True, text=True, check=True).stdout == "reno\n"
+        mine = [name for name, owner in network._existing() if owner == os.getpid()]
         assert len(mine) >= 3
     assert not set(mine) & {name for name, _ in network._existing()}
 

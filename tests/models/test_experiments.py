@@ -19,8 +19,8 @@ from processes import ROOT, clean_environment, needs_namespaces
 
 FIELDS = {
     "system", "model", "workers", "servers", "synchronous", "staleness", "cache_share", "policy", "batch", "dimension",
-    "embeddings", "optimizer", "learning_rate", "seed", "data", "real", "epoch_examples", "networks", "bytes_from",
-    "hit_rate", "loss", "metric", "score", "curve", "versions", "commit", "machine",
+    "embeddings", "optimizer", "learning_rate", "seed", "data", "real", "epoch_examples", "networks",
+    "congestion_control", "bytes_from", "hit_rate", "loss", "metric", "score", "curve", "versions", "commit", "machine",
 }  # fmt: skip
 OF_NETWORK = {
     "steps", "median_step_seconds", "mean_step_seconds", "communication_seconds", "seconds_per_epoch", "bytes_sent",
@@ -132,7 +132,8 @@ def test_networks_take_turns_and_the_model_is_scored_after_each_round(tmp_path):
     assert slow["bytes_received"] > 500_000  # of AllReduce alone
     assert slow["communication_seconds"] > slow["bytes_received"] / 6.25e6 / 2
     assert slow["bytes_received"] == pytest.approx(free["bytes_received"], rel=0.1)
-    assert "links" in line["bytes_from"] and free["communication_seconds"] == 0
+    assert "links" in line["bytes_from"] and line["congestion_control"] == "reno"
+    assert free["communication_seconds"] == 0
     assert [steps for steps, _, _ in line["curve"]] == [13, 21]
     assert line["curve"][-1][2] == line["score"]
     assert offspring() == []

@@ -151,14 +151,14 @@ def row(text: str, start: str, *, at: int = 0, of: int = 1) -> list[str]:
 def test_the_report_has_the_papers_numbers_beside_those_measured(tmp_path):
     lines = [line("parallax", None, 0.08), line("het_cache", "100", 0.004)]
     lines[0]["networks"]["1"]["mean_step_seconds"] = 0.17
-    lines.append(line("het_ps", None, 0.02, learning_rate=0.01))
+    lines.append(line("het_ps", None, 0.02, learning_rate=0.01, congestion_control="reno"))
     text = report.write(lines, tmp_path).read_text()
     # Step without a limit, communication, its multiple of the cache's, the paper's, bytes, processor, epoch, AUC.
     expected = ["parallax", "50.0", "80.0", "20.0", "17.4", "1000", "20.0", "1,000", "0.7000"]
     assert row(text, "parallax", of=2) == expected
     assert row(text, "parallax", at=1, of=2) == ["parallax", "120.0", "30.0"]
     assert "| wdl | 1 | parallax | 62% | 3.15 | 10.86 |" in text
-    assert "SGD 0.1 (het_ps 0.01). a machine, commit abc." in text
+    assert "SGD 0.1 (het_ps 0.01). a machine, commit abc; a machine, commit abc, TCP Reno." in text
     assert "All data is generated" in text and "generated rows; 1,000 rows" in text and "a machine" in text
     assert "![systems](systems.svg)" in text and (tmp_path / "systems.svg").read_text().count("<svg") == 1
 
