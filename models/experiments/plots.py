@@ -58,7 +58,7 @@ def staleness(lines: Lines, axis: Any) -> None:
         points.append((order.index(float(line["staleness"])), line["score"]))
     _curves(axis, curves)
     axis.set_xticks(range(len(order)), [f"{one:g}" for one in order])
-    axis.set(title="Staleness", xlabel="s", ylabel="AUC, held out")
+    axis.set(title="Staleness", xlabel="s", ylabel="AUC or accuracy, held out")
 
 
 def _over(of: str) -> Callable[[Lines, Any], None]:
