@@ -180,8 +180,8 @@ def full() -> list[Cell]:
             # The pair that the paper's claim is about has all seeds.
             values = STALENESS if seed == 0 else (0.0, 100.0)
             cells += _of("staleness", workload, _cached(*values), setup, dimension=16, seed=seed)
-    # Two workers and small graphs, but with thousands of nodes to score. At a higher rate all is learnt in fewer uses of
-    # a row, of which the other worker sees nothing before a hundred.
+    # Two workers and small graphs, but with thousands of nodes to score. At a higher rate all is learnt in fewer uses
+    # of a row, of which the other worker sees nothing before a hundred.
     for graph, factor, steps, rate in (
         ("amazon", 0.02, 1000, 3.0),
         ("reddit", 0.1, 1500, 1.0),
