@@ -186,7 +186,7 @@ def full() -> list[Cell]:
     # of a row, of which the other worker sees nothing before a hundred.
     for graph, factor, steps, rate in (
         ("amazon", 0.02, 1000, 3.0),
-        ("reddit", 0.1, 1500, 1.0),
+        ("reddit", 0.1, 2000, 0.5),
         ("ogbn-mag", 0.1, 3000, 1.0),
     ):
         workload, setup = Workload(Model.graphsage, graph, factor), Setup(2, 1, ("loopback",), 1, steps, rounds=1)
