@@ -172,7 +172,7 @@ def full() -> list[Cell]:
         cells += _of("systems", workload, _systems(), Setup(8, 1, networks, 110, 20))
     for workload, steps, asynchronous_rate in ((wdl, 2000, 0.1), (reddit, 1000, 0.3)):
         setup = Setup(8, 1, ("1",), 1, steps, rounds=20, curve=True)
-        # Of 1, 0.3 and 0.1 the best with which eight asynchronous workers learn Reddit's classes; with 1 they do not.
+        # On Reddit's graph the best of 1, with which eight asynchronous workers learn nothing, 0.3 and 0.1.
         cells += _of("convergence", workload, BASELINES[:1], setup, learning_rate=asynchronous_rate)
         cells += _of("convergence", workload, [*BASELINES[1:], *_cached(10.0, 100.0)], setup)
     for workload in map(Workload, CTR):
