@@ -187,7 +187,7 @@ def full() -> list[Cell]:
     for graph, factor, steps, rate in (
         ("amazon", 0.02, 1000, 3.0),
         ("reddit", 0.1, 2000, 0.5),
-        ("ogbn-mag", 0.1, 3000, 1.0),
+        ("ogbn-mag", 0.1, 6000, 0.5),
     ):
         workload, setup = Workload(Model.graphsage, graph, factor), Setup(2, 1, ("loopback",), 1, steps, rounds=1)
         for seed in range(3):
