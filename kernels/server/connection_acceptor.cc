@@ -76,13 +76,12 @@ Result<std::unique_ptr<ConnectionAcceptor>> ConnectionAcceptor::Listen(
   HET_RETURN_IF_ERROR(acceptor->sockets_.Listen(acceptor->options_.listen));
   acceptor->events_ = epoll_create1(EPOLL_CLOEXEC);
   acceptor->wakeup_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  if (acceptor->events_ < 0 || acceptor->wakeup_ < 0) {
-    return Internal("cannot watch connections: ", std::strerror(errno));
-  }
+  bool watching = acceptor->events_ >= 0 && acceptor->wakeup_ >= 0 &&
+                  acceptor->Watch(acceptor->wakeup_, EPOLLIN);
   for (const int listener : acceptor->sockets_.descriptors()) {
-    acceptor->Watch(listener, EPOLLIN);
+    watching = watching && acceptor->Watch(listener, EPOLLIN);
   }
-  acceptor->Watch(acceptor->wakeup_, EPOLLIN);
+  if (!watching) return Internal("cannot watch connections: ", std::strerror(errno));
   return acceptor;
 }
 
@@ -121,11 +120,11 @@ void ConnectionAcceptor::Stop() {
   sockets_.Close();
 }
 
-void ConnectionAcceptor::Watch(int descriptor, std::uint32_t what) {
+bool ConnectionAcceptor::Watch(int descriptor, std::uint32_t what) {
   epoll_event event = {};
   event.events = what;
   event.data.fd = descriptor;
-  epoll_ctl(events_, EPOLL_CTL_ADD, descriptor, &event);
+  return epoll_ctl(events_, EPOLL_CTL_ADD, descriptor, &event) == 0;
 }
 
 void ConnectionAcceptor::HandOver() {
@@ -196,9 +195,14 @@ void ConnectionAcceptor::Accept(int listener) {
   const int watched = fcntl(connection, F_DUPFD_CLOEXEC, 0);
   const bool full = open() >= static_cast<std::int64_t>(options_.max_connections);
   if (full) options_.refused("too many connections", peer);
-  if (watched < 0) options_.refused("no descriptors left", peer);
+  const bool watching = watched >= 0 && Watch(watched, EPOLLRDHUP);
+  if (watched < 0) {
+    options_.refused("no descriptors left", peer);
+  } else if (!watching) {
+    options_.refused("no epoll watches left", peer);
+  }
   // Workers are let in at once and stay; who is not has to make room.
-  if ((full && !EndOldestStranger()) || watched < 0) {
+  if (!watching || (full && !EndOldestStranger())) {
     close(connection);
     if (watched >= 0) close(watched);
     return;
@@ -210,7 +214,6 @@ void ConnectionAcceptor::Accept(int listener) {
     setsockopt(connection, IPPROTO_TCP, TCP_KEEPIDLE, &kAliveSeconds,
                sizeof kAliveSeconds);
   }
-  Watch(watched, EPOLLRDHUP);
   MutexLock lock(&mutex_);
   connections_[watched] = {peer, std::chrono::steady_clock::now()};
   if (address.ss_family != AF_UNIX) by_peer_[peer] = watched;

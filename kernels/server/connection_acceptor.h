@@ -88,7 +88,8 @@ class ConnectionAcceptor {
   };
 
   explicit ConnectionAcceptor(Options options) : options_(std::move(options)) {}
-  void Watch(int descriptor, std::uint32_t what);
+  // False, with errno, where the kernel will not: no memory or watches left.
+  bool Watch(int descriptor, std::uint32_t what);
   void Run();
   void HandOver() HET_EXCLUDES(mutex_);
   void Accept(int listener) HET_EXCLUDES(mutex_);
