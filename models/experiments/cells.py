@@ -180,10 +180,13 @@ def full() -> list[Cell]:
     for workload in map(Workload, CTR):
         # A push waits for a part of the training that is the smaller, the more steps there are; four workers make more.
         setup = Setup(4, 1, ("loopback",), 1, 4000, rounds=1)
+        # DeepFM has no bias: with 0.1 what a hundred steps of four workers add to the rows of frequent ids is more than
+        # the mean prediction was off, and it swings.
+        rate = 0.03 if workload.model is Model.deepfm else _rate(workload.model, System.het_cache)
         for seed in range(3):
             # The pair that the paper's claim is about has all seeds.
             values = STALENESS if seed == 0 else (0.0, 100.0)
-            cells += _of("staleness", workload, _cached(*values), setup, dimension=16, seed=seed)
+            cells += _of("staleness", workload, _cached(*values), setup, dimension=16, seed=seed, learning_rate=rate)
     # Two workers and small graphs, but with thousands of nodes to score. At a higher rate all is learnt in fewer uses
     # of a row, of which the other worker sees nothing before a hundred.
     for graph, factor, steps, rate in (
