@@ -241,7 +241,7 @@ def _staleness(lines: Lines) -> str:
         first = own[0]
         text += (
             f"## Staleness: {workload}\n\n{first['workers']} workers, D={first['dimension']}, "
-            f"{first['settings']['setup']['steps']} steps of each. {made_on(own)}\n\n"
+            f"{first['settings']['setup']['steps']} steps of each, SGD {first['learning_rate']:g}. {made_on(own)}\n\n"
         )
         header = ["s", "seeds", first["metric"], "less s = 0, paired by seed", "hit rate", "paper, less s = 0"]
         text += table(header, rows)
