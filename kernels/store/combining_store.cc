@@ -18,7 +18,7 @@ CombiningStore::Hold::~Hold() {
   {
     MutexLock lock(&store_->mutex_);
     --store_->holds_;
-    store_->released_ = true;
+    ++store_->ends_;
   }
   store_->Drain();
 }
@@ -36,13 +36,13 @@ void CombiningStore::Drain() {
   mutex_.Lock();
   if (!sending_) {
     sending_ = true;
-    while (!queue_.empty() && (holds_ == 0 || released_)) {
+    while (!queue_.empty() && (holds_ == 0 || ends_ >= kMaxEnds)) {
       std::vector<Part> parts = TakeParts();
       mutex_.Unlock();
       Send(std::move(parts));
       mutex_.Lock();
     }
-    if (queue_.empty()) released_ = false;
+    if (queue_.empty()) ends_ = 0;
     sending_ = false;
   }
   mutex_.Unlock();

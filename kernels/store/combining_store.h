@@ -1,8 +1,11 @@
 // CombiningStore: makes one exchange of many. While a Hold is alive, exchanges
 // that are started are kept back; at its end they go out together, those of
-// different tables as one. So an operation on many tables costs one exchange
-// per shard (of which ShardedStore makes pieces when it is large), and neither the
-// caches nor the shards know of it.
+// different tables as one. So an operation on many tables costs one exchange per
+// shard (of which ShardedStore makes pieces when it is large), and neither the
+// caches nor the shards know of it. Holds that overlap end together, with the
+// last of them, so that none takes another's exchanges apart; but of many that
+// follow on each other without a gap, what is kept back waits for kMaxEnds ends
+// at most.
 //
 // Exchanges leave in the order in which they were started, one thread at a time
 // sending them. Of one table an exchange has at most one part, so a second one
@@ -33,6 +36,7 @@ namespace het {
 class CombiningStore final : public EmbeddingStore {
  public:
   static constexpr std::size_t kMaxBytes = std::size_t{64} << 20;
+  static constexpr int kMaxEnds = 16;
 
   explicit CombiningStore(std::shared_ptr<EmbeddingStore> store,
                           std::size_t max_bytes = kMaxBytes);
@@ -79,8 +83,8 @@ class CombiningStore final : public EmbeddingStore {
   std::unordered_map<TableId, std::size_t> dimensions_ HET_GUARDED_BY(mutex_);
   std::deque<Part> queue_ HET_GUARDED_BY(mutex_);
   int holds_ HET_GUARDED_BY(mutex_) = 0;
-  // A Hold has ended: what was started before goes, others or not.
-  bool released_ HET_GUARDED_BY(mutex_) = false;
+  // Holds that have ended since the queue was last empty.
+  int ends_ HET_GUARDED_BY(mutex_) = 0;
   bool sending_ HET_GUARDED_BY(mutex_) = false;
 };
 

@@ -148,15 +148,40 @@ TEST_F(CombiningStoreTest, AFailureReachesEveryPart) {
   }
 }
 
-TEST_F(CombiningStoreTest, TheEndOfOneOfTwoHoldsSendsWhatIsKept) {
+TEST_F(CombiningStoreTest, HoldsThatOverlapDoNotTakeEachOthersApart) {
   Status status;
-  CombiningStore::Hold first(store_.get());
-  std::future<float> read;
-  {
-    CombiningStore::Hold second(store_.get());
-    read = Start(0, 1, &status);
+  std::future<float> read[4];
+  auto first = std::make_unique<CombiningStore::Hold>(store_.get());
+  read[0] = Start(0, 1, &status);
+  auto second = std::make_unique<CombiningStore::Hold>(store_.get());
+  read[1] = Start(1, 1, &status);
+  read[2] = Start(1, 1, &status);
+  first.reset();
+  EXPECT_TRUE(probe_->sizes().empty());
+  read[3] = Start(0, 1, &status);
+  second.reset();
+  EXPECT_EQ(probe_->sizes(), (std::vector<std::size_t>{2, 2}));
+  EXPECT_EQ(read[0].get(), 1);
+  EXPECT_EQ(read[1].get(), 1);
+  EXPECT_EQ(read[2].get(), 2);
+  EXPECT_EQ(read[3].get(), 2);
+}
+
+TEST_F(CombiningStoreTest, HoldsThatFollowWithoutAGapKeepNothingForEver) {
+  Status status;
+  auto hold = std::make_unique<CombiningStore::Hold>(store_.get());
+  std::future<float> read = Start(0, 1, &status);
+  for (int end = 1; end <= CombiningStore::kMaxEnds; ++end) {
+    EXPECT_TRUE(probe_->sizes().empty()) << "after " << end - 1;
+    auto next = std::make_unique<CombiningStore::Hold>(store_.get());
+    hold = std::move(next);  // which ends the one before
   }
   EXPECT_EQ(read.get(), 1);
+  // Counted anew: what comes now is kept back again.
+  read = Start(0, 1, &status);
+  EXPECT_EQ(probe_->sizes().size(), 1u);
+  hold.reset();
+  EXPECT_EQ(read.get(), 2);
 }
 
 TEST_F(CombiningStoreTest, ManyThreadsLoseNothing) {
