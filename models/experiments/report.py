@@ -182,6 +182,11 @@ def target(lines: Lines) -> float | None:
     return max(score for _, _, score in curve[: max(1, len(curve) * 4 // 5)]) if curve else None
 
 
+def _data(line: Line) -> str:
+    """Of a workload with any seed."""
+    return re.sub(r", seed \d+$", "", line["data"])
+
+
 def _convergence(lines: Lines) -> str:
     text = ""
     for workload, own in by_workload(part(lines, "convergence")).items():
@@ -202,9 +207,9 @@ def _convergence(lines: Lines) -> str:
             )
         first = own[0]
         text += (
-            f"## Convergence: {workload}\n\n{first['workers']} workers, {', '.join(first['networks'])} Gbit/s. Target: "
-            f"{first['metric']} {wanted:.4f}, which het_hybrid has after four fifths of its steps. "
-            f"{made_on(own)}\n\n"
+            f"## Convergence: {workload}\n\n{_data(first)}; {first['workers']} workers, "
+            f"{', '.join(first['networks'])} Gbit/s. Target: {first['metric']} {wanted:.4f}, which het_hybrid has "
+            f"after four fifths of its steps. {made_on(own)}\n\n"
         )
         text += table(["system", "steps to target", "seconds to target", "seconds in all", first["metric"]], rows)
     return text
@@ -240,7 +245,7 @@ def _staleness(lines: Lines) -> str:
             )
         first = own[0]
         text += (
-            f"## Staleness: {workload}\n\n{first['workers']} workers, D={first['dimension']}, "
+            f"## Staleness: {workload}\n\n{_data(first)}; {first['workers']} workers, D={first['dimension']}, "
             f"{first['settings']['setup']['steps']} steps of each, SGD {first['learning_rate']:g}. {made_on(own)}\n\n"
         )
         header = ["s", "seeds", first["metric"], "less s = 0, paired by seed", "hit rate", "paper, less s = 0"]
@@ -306,7 +311,8 @@ def _misses(lines: Lines) -> str:
         if found is not None:
             published = re.search(r"HET's figure: (\d+) %", figure["reference"])
             beside = f" ({published[1]})" if published else ""
-            row = rows.setdefault((found["stream"], found["policy"]), {})
+            data = "real" if figure["data"].startswith("real") else "generated"
+            row = rows.setdefault((found["stream"], data, found["policy"]), {})
             row[int(found["share"])] = f"{figure['value']:.1f}{beside}"
     if not rows:
         return ""
@@ -316,7 +322,7 @@ def _misses(lines: Lines) -> str:
         "parentheses the paper's. Criteo's shares are of the ids that the run touches. "
         f"{made_on(_figures(lines, 'curves'))}\n\n"
         + table(
-            ["stream", "policy", *(f"{share} %" for share in shares)],
+            ["stream", "data", "policy", *(f"{share} %" for share in shares)],
             ([*names, *(row.get(share, "") for share in shares)] for names, row in rows.items()),
         )
     )
@@ -357,7 +363,7 @@ def write(lines: Lines, folder: Path) -> Path:
     real = {line["real"] for line in measured}
     text = _HEAD.format(
         versions="; ".join(dict.fromkeys(versions)),
-        data="All data is generated." if real == {False} else "Every section names its data as real or generated.",
+        data="All models are trained on generated data." if real == {False} else "Every section names its data.",
         resolution=1e3 * RESOLUTION_SECONDS,
         share=RESOLUTION_SHARE,
     )

@@ -159,7 +159,8 @@ def test_the_report_has_the_papers_numbers_beside_those_measured(tmp_path):
     assert row(text, "parallax", at=1, of=2) == ["parallax", "120.0", "30.0"]
     assert "| wdl | 1 | parallax | 62% | 3.15 | 10.86 |" in text
     assert "SGD 0.1 (het_ps 0.01). a machine, commit abc; a machine, commit abc, TCP Reno." in text
-    assert "All data is generated" in text and "generated rows; 1,000 rows" in text and "a machine" in text
+    assert "All models are trained on generated data." in text
+    assert "generated rows; 1,000 rows" in text and "a machine" in text
     assert "![systems](systems.svg)" in text and (tmp_path / "systems.svg").read_text().count("<svg") == 1
 
 
@@ -206,7 +207,9 @@ def test_targets_curves_and_staleness(tmp_path):
         line("het_cache", "inf", 0.0, 0.70, **of("staleness")),
         {"settings": {"part": "curves", "quick": True}, "lines": [
             {"metric": "misses per distinct id, reddit, lfu, cache 3% of the table", "value": 70.0, "unit": "%",
-             "ratio": 1.1, "reference": "HET's figure: 71 %", **MADE_ON},
+             "ratio": 1.1, "reference": "HET's figure: 71 %", "data": "generated graph like reddit", **MADE_ON},
+            {"metric": "misses per distinct id, frappe, lfu, cache 3% of the table", "value": 75.3, "unit": "%",
+             "ratio": None, "reference": "none", "data": "real rows of Frappe", **MADE_ON},
             {"metric": "payload, 16 bits to hybrid's float32, batch 128, s=100", "value": 100.0, "unit": "kB",
              "ratio": 0.1, "reference": "hybrid", **MADE_ON},
         ]},
@@ -221,7 +224,8 @@ def test_targets_curves_and_staleness(tmp_path):
     assert row(text, "inf")[1:4] == ["1", "0.7000", "-0.0500"]
     assert row(text, "100")[1:4] == ["2", "0.7510", "-0.0040 (-0.0050 to -0.0030)"]
     assert "a machine, commit abc; another, commit abc." in text
-    assert "| reddit | lfu | 70.0 (71) |" in text
+    assert "## Staleness: wdl\n\ngenerated rows; 4 workers" in text
+    assert "| reddit | generated | lfu | 70.0 (71) |" in text and "| frappe | real | lfu | 75.3 |" in text
     assert "| batch 128, s=100 | 90.0% |" in text
     assert row(text, "tf_ps, 2 workers, 1 server")[1] == "16.00"
     assert {file.name for file in tmp_path.iterdir()} == {
